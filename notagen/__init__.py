@@ -1,0 +1,1 @@
+"""Generation of sheet music: notation, tokenizer, model, training and generation."""

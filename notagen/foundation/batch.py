@@ -1,0 +1,70 @@
+"""One function over many items, on all cores: refusals are kept apart, the batch goes on."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import joblib
+import jsonlines
+
+from notagen.foundation.errors import ScoreError
+from notagen.foundation.files import replaced_when_done
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclasses.dataclass(frozen=True)
+class Refusal:
+    """A piece that a stage refused."""
+
+    path: str
+    """The piece, as the stage's input index names it."""
+    stage: str
+    """Script that refused it, such as `1_xml2abc`."""
+    reason: str
+    """One line: where, what was found, what was wanted."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome(Generic[Item, Result]):
+    """What became of one item: a result, or the reason it was refused."""
+
+    item: Item
+    result: Result | None
+    reason: str | None
+
+
+def run_batch(
+    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int
+) -> Iterator[Outcome[Item, Result]]:
+    """Yield the outcome of `function(item)` for each item, in the order of `items`.
+
+    A `ScoreError` refuses its item and no other; anything else is a fault and is raised.
+
+    Args:
+        function: Importable by its module and name; called in worker processes.
+        items: Each is sent to a worker by pickle.
+        workers: Number of processes; -1 for one a core, 1 for none beside this one.
+    """
+    parallel = joblib.Parallel(n_jobs=workers, return_as="generator", batch_size=1)
+    yield from parallel(joblib.delayed(_outcome)(function, item) for item in items)
+
+
+def write_refusals(path: Path, stage: str, refusals: Iterable[Refusal]) -> None:
+    """Replace one stage's lines of a `rejects.jsonl`; lines of other stages stay."""
+    kept: list[dict[str, str]] = []
+    if path.is_file():
+        with jsonlines.open(path) as lines:
+            kept = [line for line in lines if line.get("stage") != stage]
+    with replaced_when_done(path) as temporary, jsonlines.open(temporary, "w") as writer:
+        writer.write_all(kept)
+        writer.write_all(dataclasses.asdict(refusal) for refusal in refusals)
+
+
+def _outcome(function: Callable[[Item], Result], item: Item) -> Outcome[Item, Result]:
+    try:
+        return Outcome(item, function(item), None)
+    except ScoreError as error:
+        return Outcome(item, None, " ".join(str(error).split()))

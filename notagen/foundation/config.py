@@ -1,0 +1,85 @@
+"""Settings of a stage: checked dataclasses, overridden on the command line."""
+
+import dataclasses
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import tyro
+
+from notagen.foundation.errors import InputError, ScoreError
+
+Config = TypeVar("Config")
+
+
+def check_fields(config: Any) -> None:  # noqa: ANN401 -- any dataclass instance
+    """Check each field's value against its annotation; call it from `__post_init__`.
+
+    Raises:
+        TypeError: If a value has another type, naming field, wanted type, value and its type.
+    """
+    hints = get_type_hints(type(config))
+    for field in dataclasses.fields(config):
+        value, wanted = getattr(config, field.name), hints[field.name]
+        if not _fits(value, wanted):
+            raise TypeError(
+                f"{type(config).__name__}.{field.name} must be {_spell(wanted)}, "
+                f"got {value!r} ({type(value).__name__})"
+            )
+
+
+def parse_config(config: Config) -> Config:
+    """Return `config` with the command line's flags applied; `--help` lists every field.
+
+    Unknown flags and values of the wrong type end the process with one message and exit code 2.
+    """
+    return tyro.cli(type(config), default=config)
+
+
+def run_stage(main: Callable[[Config], None], config: Config) -> None:
+    """Run a stage's `main` under the command line's settings.
+
+    What a user can mend (missing input, unfit weights, refused music) is printed as one line on
+    standard error and ends the process with exit code 1; a fault of ours keeps its traceback.
+    """
+    settings = parse_config(config)
+    try:
+        main(settings)
+    except (InputError, ScoreError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; run the same command again to go on")
+
+
+def _fits(value: object, wanted: Any) -> bool:  # noqa: ANN401 -- a type form has no common type
+    origin = get_origin(wanted)
+    if wanted is Any:
+        return True
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, option) for option in get_args(wanted))
+    if origin is Literal:
+        return value in get_args(wanted)
+    if origin is tuple:
+        members = get_args(wanted)
+        if not isinstance(value, tuple):
+            return False
+        if len(members) == 2 and members[1] is Ellipsis:
+            return all(_fits(item, members[0]) for item in value)
+        return len(value) == len(members) and all(map(_fits, value, members))
+    if origin is not None:
+        return isinstance(value, origin)
+    if wanted is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if wanted is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if wanted is None:
+        return value is None
+    if wanted is Path:
+        return isinstance(value, Path)
+    return isinstance(value, wanted)
+
+
+def _spell(wanted: Any) -> str:  # noqa: ANN401 -- a type form has no common type
+    return wanted.__name__ if isinstance(wanted, type) else str(wanted)

@@ -1,0 +1,1 @@
+"""The two-level decoder and its weights; torch starts on this floor."""

@@ -1,0 +1,1 @@
+"""ABC text in and out: tunes, bars, keys, rests, checks and the converters."""

@@ -1,0 +1,1 @@
+"""Engraving of scores."""

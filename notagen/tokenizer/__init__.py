@@ -1,0 +1,1 @@
+"""Text to patches of characters and back."""
