@@ -52,8 +52,35 @@ def run_batch(
     yield from parallel(joblib.delayed(_outcome)(function, item) for item in items)
 
 
-def write_refusals(path: Path, stage: str, refusals: Iterable[Refusal]) -> None:
-    """Replace one stage's lines of a `rejects.jsonl`; lines of other stages stay."""
+def keep_results(
+    outcomes: Iterable[Outcome[Item, Result]],
+    *,
+    path_of: Callable[[Item], object],
+    stage: str,
+    rejects: Path,
+) -> list[Result]:
+    """Return the results, in order, and write the refusals to `rejects` with their reasons.
+
+    Lines that other stages wrote to `rejects` stay; this stage's old ones are replaced.
+
+    Args:
+        outcomes: From `run_batch`.
+        path_of: Returns the path that names an item in `rejects`.
+        stage: Script that asks, such as `1_xml2abc`.
+        rejects: A JSONL file.
+    """
+    results: list[Result] = []
+    refusals: list[Refusal] = []
+    for outcome in outcomes:
+        if outcome.reason is None:
+            results.append(outcome.result)  # type: ignore[arg-type]  # no reason: there is one
+        else:
+            refusals.append(Refusal(str(path_of(outcome.item)), stage, outcome.reason))
+    _write_refusals(rejects, stage, refusals)
+    return results
+
+
+def _write_refusals(path: Path, stage: str, refusals: Iterable[Refusal]) -> None:
     kept: list[dict[str, str]] = []
     if path.is_file():
         with jsonlines.open(path) as lines:

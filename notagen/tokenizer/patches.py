@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from notagen.tokenizer.vocabulary import BOS, EOS, PAD, decode_characters, encode_characters
+from notagen.tokenizer.vocabulary import BOS, EOS, PAD, check_characters, decode_characters
 from notagen.tokenizer.windows import add_counters, choose_window, split_header
 
 # In this order, as the published models saw them: `:|:` is `:|` and then `:`.
@@ -57,6 +57,7 @@ class PatchTokenizer:
         Raises:
             AlphabetError: If a character is outside the vocabulary.
         """
+        check_characters(text)
         header_lines, body_lines = split_header(text)
         header = [self.bos_patch]
         for line in header_lines:
@@ -98,6 +99,7 @@ class PatchTokenizer:
         Raises:
             AlphabetError: If a character is outside the vocabulary.
         """
+        check_characters(text)
         header, body = split_header(text)
         return [patch for line in (*header, *body) for patch in self._encode_line(line)]
 
@@ -111,7 +113,7 @@ class PatchTokenizer:
         return [patch for chunk in chunks for patch in self._encode_chunk(chunk)]
 
     def _encode_chunk(self, chunk: str) -> list[list[int]]:
-        ids = encode_characters(chunk)
+        ids = list(chunk.encode("ascii"))
         size = self.patch_size
         patches = [ids[start : start + size] for start in range(0, len(ids), size)]
         if len(patches[-1]) < size:

@@ -1,5 +1,7 @@
 """The 128 symbols: ASCII characters under their own codes, three of which serve as marks."""
 
+import re
+
 from notagen.foundation.errors import AlphabetError
 
 PAD = 0
@@ -10,27 +12,36 @@ EOS = 2
 """Ends a patch that is not full; the eos patch is a BOS and fifteen of these."""
 SIZE = 128
 
-_MARKS = {PAD, BOS, EOS}
+_OUTSIDE = re.compile(r"[^\x03-\x7f]")
+
+
+def check_characters(text: str) -> None:
+    """Check that a text holds only characters of the vocabulary.
+
+    Raises:
+        AlphabetError: At the first other character, naming it, its line and its column.
+    """
+    found = _OUTSIDE.search(text)
+    if found:
+        position = found.start()
+        line = text.count("\n", 0, position) + 1
+        column = position - text.rfind("\n", 0, position)
+        raise AlphabetError(
+            f"line {line}, column {column}: found {found[0]!r} (U+{ord(found[0]):04X}), "
+            f"wanted an ASCII character other than NUL, SOH and STX"
+        )
 
 
 def encode_characters(text: str) -> list[int]:
     """Return the id of each character.
 
     Raises:
-        AlphabetError: At the first character outside the vocabulary, naming it and its line.
+        AlphabetError: If a character is outside the vocabulary.
     """
-    ids = [ord(character) for character in text]
-    for position, id_ in enumerate(ids):
-        if id_ >= SIZE or id_ in _MARKS:
-            line = text.count("\n", 0, position) + 1
-            column = position - text.rfind("\n", 0, position)
-            raise AlphabetError(
-                f"line {line}, column {column}: found {text[position]!r} (U+{id_:04X}), "
-                f"wanted an ASCII character other than NUL, SOH and STX"
-            )
-    return ids
+    check_characters(text)
+    return list(text.encode("ascii"))
 
 
 def decode_characters(ids: list[int]) -> str:
     """Return the text of the ids, leaving out pad, bos and eos."""
-    return "".join(chr(id_) for id_ in ids if id_ not in _MARKS)
+    return bytes(id_ for id_ in ids if id_ > EOS).decode("ascii")

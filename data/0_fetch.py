@@ -1,0 +1,41 @@
+"""Gather scores as MusicXML, with what is known of each; `--help` lists the settings."""
+
+from tqdm import tqdm
+
+from config import CONFIG
+from notagen.foundation.batch import keep_results, run_batch
+from notagen.foundation.config import run_stage
+from notagen.foundation.errors import InputError
+from notagen.foundation.index import write_index
+from notagen.preparation.pieces import FetchJob, fetch_piece
+from notagen.sources.folder import folder_pieces
+from notagen.sources.music21_corpus import corpus_pieces
+from notagen.stages import DataConfig
+
+
+def main(config: DataConfig) -> None:
+    """Export the source's scores and write musicxml.jsonl."""
+    if config.source == "folder" and config.folder is not None:
+        pieces = folder_pieces(config.folder, config.metadata)
+    else:
+        pieces = corpus_pieces()
+    if config.pieces:
+        pieces = [piece for piece in pieces if piece.id.startswith(config.pieces)]
+    pieces = pieces[: config.limit]
+    if not pieces:
+        raise InputError(f"found no score whose id begins with {' or '.join(config.pieces)}")
+
+    jobs = [FetchJob(piece, config.out / "musicxml", config.source) for piece in pieces]
+    outcomes = tqdm(run_batch(fetch_piece, jobs, workers=config.workers), total=len(jobs))
+    kept = keep_results(
+        outcomes,
+        path_of=lambda job: job.piece.source,
+        stage="0_fetch",
+        rejects=config.out / "rejects.jsonl",
+    )
+    write_index(config.out / "musicxml.jsonl", kept)
+    print(f"kept {len(kept):,} of {len(jobs):,} scores in {config.out / 'musicxml'}")
+
+
+if __name__ == "__main__":
+    run_stage(main, CONFIG)

@@ -1,0 +1,36 @@
+"""Convert the MusicXML scores to ABC; `--help` lists the settings."""
+
+from tqdm import tqdm
+
+from config import CONFIG
+from notagen.foundation.batch import keep_results, run_batch
+from notagen.foundation.config import run_stage
+from notagen.foundation.errors import InputError
+from notagen.foundation.index import read_index, write_index
+from notagen.preparation.pieces import ConvertJob, convert_piece
+from notagen.stages import DataConfig
+
+
+def main(config: DataConfig) -> None:
+    """Convert what musicxml.jsonl lists and write abc.jsonl."""
+    index = config.out / "musicxml.jsonl"
+    entries = list(read_index(index, made_by="data/0_fetch.py"))
+    if not entries:
+        raise InputError(f"{index}: found no scores, wanted at least one")
+
+    jobs = [ConvertJob(entry, index, config.out / "abc") for entry in entries]
+    outcomes = tqdm(run_batch(convert_piece, jobs, workers=config.workers), total=len(jobs))
+    kept = keep_results(
+        outcomes,
+        path_of=lambda job: job.entry.path,
+        stage="1_xml2abc",
+        rejects=config.out / "rejects.jsonl",
+    )
+    write_index(config.out / "abc.jsonl", kept)
+    print(f"kept {len(kept):,} of {len(jobs):,} scores in {config.out / 'abc'}")
+    if len(kept) < len(jobs):
+        print(f"the reasons for the others stand in {config.out / 'rejects.jsonl'}")
+
+
+if __name__ == "__main__":
+    run_stage(main, CONFIG)

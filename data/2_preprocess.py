@@ -1,0 +1,41 @@
+"""Make training texts of ABC tunes, and split them by work; `--help` lists the settings."""
+
+from tqdm import tqdm
+
+from config import CONFIG
+from notagen.foundation.batch import keep_results, run_batch
+from notagen.foundation.config import run_stage
+from notagen.foundation.errors import InputError
+from notagen.foundation.index import read_index, write_index
+from notagen.notation.keys import KEYS
+from notagen.preparation.pieces import PreprocessJob, preprocess_piece
+from notagen.preparation.split import split_by_work
+from notagen.stages import DataConfig
+
+
+def main(config: DataConfig) -> None:
+    """Interleave what abc.jsonl lists and write train.jsonl and eval.jsonl."""
+    index = config.out / "abc.jsonl"
+    entries = list(read_index(index, made_by="data/1_xml2abc.py"))
+    if not entries:
+        raise InputError(f"{index}: found no tunes, wanted at least one")
+
+    keys = KEYS if config.keys == "all" else ()
+    jobs = [PreprocessJob(entry, index, config.out / "interleaved", keys) for entry in entries]
+    outcomes = tqdm(run_batch(preprocess_piece, jobs, workers=config.workers), total=len(jobs))
+    kept = keep_results(
+        outcomes,
+        path_of=lambda job: job.entry.path,
+        stage="2_preprocess",
+        rejects=config.out / "rejects.jsonl",
+    )
+    split = split_by_work(kept, eval_share=config.eval_share, seed=config.seed)
+    for name in ("train", "eval"):
+        write_index(config.out / f"{name}.jsonl", [e for e in split if e.split == name])
+    print(f"kept {len(kept):,} of {len(jobs):,} tunes in {config.out / 'interleaved'}")
+    if len(kept) < len(jobs):
+        print(f"the reasons for the others stand in {config.out / 'rejects.jsonl'}")
+
+
+if __name__ == "__main__":
+    run_stage(main, CONFIG)

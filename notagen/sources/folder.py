@@ -1,0 +1,66 @@
+"""Any folder of MusicXML as a source, with what a metadata file says of its pieces."""
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import jsonlines
+
+from notagen.foundation.errors import InputError, MissingInputError
+from notagen.sources.piece import NATIVE_SUFFIXES, SourcePiece, unique_ids
+
+_KNOWN = ("composer", "period", "instrumentation", "work", "title", "licence")
+
+
+def folder_pieces(folder: Path, metadata: Path | None = None) -> list[SourcePiece]:
+    """Return the MusicXML files below a folder, sorted by path; hidden ones are passed over.
+
+    Args:
+        folder: Searched with all its subfolders.
+        metadata: JSONL file of objects with `path` (relative to `folder`, with suffix) and any of
+            composer, period, instrumentation, work, title, licence. A file without a `work` is a
+            work of its own.
+
+    Raises:
+        MissingInputError: If the folder or the metadata file is not there.
+        InputError: If the folder holds no MusicXML, or a line of the metadata cannot be used.
+    """
+    if not folder.is_dir():
+        raise MissingInputError(f"{folder} is not there; wanted a folder of MusicXML files")
+    files = [
+        PurePosixPath(file.relative_to(folder).as_posix())
+        for file in sorted(folder.rglob("*"))
+        if file.suffix.lower() in NATIVE_SUFFIXES and file.is_file()
+    ]
+    files = [path for path in files if not any(part.startswith(".") for part in path.parts)]
+    if not files:
+        raise InputError(f"{folder}: found no {' or '.join(NATIVE_SUFFIXES)} file, wanted some")
+    known = _read_metadata(metadata, set(map(str, files))) if metadata else {}
+    ids = unique_ids(files)
+    pieces = []
+    for path in files:
+        facts: dict[str, str] = {"work": str(path.with_suffix(""))} | known.get(str(path), {})
+        pieces.append(SourcePiece(source=folder / path, id=ids[path], **facts))
+    return pieces
+
+
+def _read_metadata(metadata: Path, files: set[str]) -> dict[str, dict[str, str]]:
+    if not metadata.is_file():
+        raise MissingInputError(f"{metadata} is not there; wanted JSON lines with a field `path`")
+    known: dict[str, dict[str, str]] = {}
+    with metadata.open(encoding="utf-8") as file, jsonlines.Reader(file) as reader:
+        number = 0
+        while True:
+            number += 1
+            try:
+                line: dict[str, Any] = reader.read(type=dict)
+            except EOFError:
+                return known
+            except (jsonlines.InvalidLineError, UnicodeDecodeError) as error:
+                message = f"{metadata}:{number}: found no JSON object, wanted one"
+                raise InputError(message) from error
+            path = line.get("path")
+            if path not in files:
+                raise InputError(
+                    f"{metadata}:{number}: found path {path!r}, wanted one of the folder's files"
+                )
+            known[path] = {name: str(line[name]) for name in _KNOWN if line.get(name)}

@@ -1,0 +1,97 @@
+"""A score that a source offers: where it lies, what is known of it, and its name from now on."""
+
+import re
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from notagen.foundation.errors import ConversionError
+from notagen.foundation.files import replaced_when_done
+
+NATIVE_SUFFIXES = (".mxl", ".xml", ".musicxml")
+"""MusicXML, compressed or not: copied as it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourcePiece:
+    """One score of a source."""
+
+    source: Path
+    """The file."""
+    id: str
+    """Unique in its source, of A-Z a-z 0-9 . _ and -; the piece's file name from now on."""
+    work: str
+    """Shared by the movements and editions of one work."""
+    composer: str | None = None
+    """ASCII, "Surname, Given"."""
+    period: str | None = None
+    instrumentation: str | None = None
+    title: str | None = None
+    licence: str | None = None
+    """What the file or its collection says about the encoding."""
+
+    @property
+    def is_native(self) -> bool:
+        """Whether the file is MusicXML already."""
+        return self.source.suffix.lower() in NATIVE_SUFFIXES
+
+    @property
+    def suffix(self) -> str:
+        """Suffix of the file that `export_musicxml` writes."""
+        return self.source.suffix.lower() if self.is_native else ".musicxml"
+
+
+def unique_ids(paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, str]:
+    """Return an id for each path: folders joined with `-`, suffix dropped, odd characters as `_`.
+
+    `bach/bwv66.6.mxl` gives `bach-bwv66.6`. Of paths whose ids would collide (also on a file
+    system that ignores case) each keeps its suffix, and is numbered if that does not help.
+    """
+    plain = {path: _safe(path.with_suffix("")) for path in paths}
+    counts: dict[str, int] = {}
+    for name in plain.values():
+        counts[name.lower()] = counts.get(name.lower(), 0) + 1
+    ids: dict[PurePosixPath, str] = {}
+    taken: set[str] = set()
+    for path in sorted(plain):
+        name = plain[path]
+        if counts[name.lower()] > 1:
+            name = f"{name}-{path.suffix[1:]}"
+        unique, number = name, 2
+        while unique.lower() in taken:
+            unique, number = f"{name}-{number}", number + 1
+        taken.add(unique.lower())
+        ids[path] = unique
+    return ids
+
+
+def export_musicxml(piece: SourcePiece, target: Path) -> None:
+    """Write a piece as MusicXML, whole or not at all: native files byte for byte, others converted.
+
+    Args:
+        piece: From one of the sources.
+        target: A file whose suffix is `piece.suffix`.
+
+    Raises:
+        ConversionError: If music21 cannot convert the file.
+    """
+    with replaced_when_done(target) as temporary:
+        if piece.is_native:
+            shutil.copyfile(piece.source, temporary)
+        else:
+            _convert(piece.source, temporary)
+
+
+def _convert(source: Path, target: Path) -> None:
+    from music21 import converter  # here: the import takes seconds and few pieces need it
+
+    try:
+        score = converter.parse(source, forceSource=True, storePickle=False)
+        score.write("musicxml", fp=target)
+    except Exception as error:
+        raise ConversionError(f"{source}: music21: {type(error).__name__}: {error}") from error
+
+
+def _safe(path: PurePosixPath) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(path.parts)).lstrip(".") or "_"

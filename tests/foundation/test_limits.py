@@ -1,0 +1,140 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+# each test's script runs beside this module, in an interpreter of its own
+WORK = """
+import os, signal, time
+from notagen.foundation.errors import ConversionError, NotationError
+from notagen.foundation.limits import limited
+
+@limited(1)
+def endless():
+    while True:
+        pass
+
+@limited(20)
+def crash():
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+@limited(20)
+def refuse():
+    raise NotationError("bar 3: found 5 beats, wanted 4")
+
+@limited(20)
+def double(number, *, pause=0.0):
+    time.sleep(pause)
+    return 2 * number
+
+@limited(1)
+def nap(seconds):
+    time.sleep(seconds)
+    return os.getpid()
+
+def double_and_crash(number):
+    if number == 2:
+        crash()
+    return double(number)
+
+def fails(function):
+    try:
+        function()
+    except (ConversionError, NotationError) as error:
+        return f"{type(error).__name__}: {error}"
+    return "no error"
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run a script that has the functions above; return what it printed, once all has ended."""
+    (tmp_path / "work.py").write_text(WORK, encoding="utf-8")
+
+    def run_script(body):
+        script = tmp_path / "script.py"
+        lines = "".join(f"    {line}\n" for line in body.splitlines())
+        script.write_text(f"from work import *\nif __name__ == '__main__':\n{lines}")
+        # a stray process would hold the pipe open and the call would not return
+        done = subprocess.run(
+            [sys.executable, script], capture_output=True, text=True, timeout=60, check=True
+        )
+        return done.stdout.split("\n")[:-1]
+
+    return run_script
+
+
+def test_endless_call_is_ended_at_its_time(run):
+    message, seconds, answer = run(
+        "began = time.monotonic()\n"
+        "print(fails(endless))\n"
+        "print(time.monotonic() - began)\n"
+        "print(double(4))"
+    )
+    assert message == "ConversionError: endless: not done after 1 s; given up"
+    assert 1 <= float(seconds) < 8
+    assert answer == "8"
+
+
+def test_crash_is_an_error_and_the_next_call_works(run):
+    lines = run("for number in range(4):\n    print(fails(crash))\n    print(double(number))")
+    assert all(line.startswith("ConversionError: crash: crashed") for line in lines[::2])
+    assert lines[1::2] == ["0", "2", "4", "6"]
+
+
+def test_own_errors_come_through(run):
+    assert run("print(fails(refuse))") == ["NotationError: bar 3: found 5 beats, wanted 4"]
+
+
+def test_calls_from_threads_wait_without_losing_their_time(run):
+    # four naps of 0.6 s under a limit of 1 s: one after another, each within its own limit
+    lines = run(
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "with ThreadPoolExecutor(4) as threads:\n"
+        "    print(len(set(threads.map(nap, [0.6] * 4))))\n"
+        "    print(sorted(threads.map(double, range(40))) == list(range(0, 80, 2)))"
+    )
+    assert lines == ["1", "True"]
+
+
+def test_crash_in_one_thread_spares_the_others(run):
+    lines = run(
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "with ThreadPoolExecutor(4) as threads:\n"
+        "    futures = [threads.submit(double_and_crash, n % 4) for n in range(12)]\n"
+        "print([fails(f.result)[:22] if f.exception() else f.result() for f in futures])"
+    )
+    assert lines == [str([0, 2, "ConversionError: crash", 6] * 3)]
+
+
+def test_batch_workers_have_limited_calls_of_their_own(run):
+    lines = run(
+        "from notagen.foundation.batch import run_batch\n"
+        "for outcome in run_batch(double_and_crash, range(4), workers=2):\n"
+        "    print(outcome.result, (outcome.reason or '')[:14])"
+    )
+    assert lines == ["0 ", "2 ", "None crash: crashed", "6 "]
+
+
+def test_fork_starts_a_worker_of_its_own(run):
+    lines = run(
+        "print(double(1), flush=True)\n"
+        "child = os.fork()\n"
+        "print(double(2 if child else 3), flush=True)\n"
+        "child and os.waitpid(child, 0)"
+    )
+    assert sorted(lines) == ["2", "4", "6"]
+
+
+def test_worker_ends_itself_when_its_parent_is_killed(tmp_path):
+    (tmp_path / "work.py").write_text(WORK, encoding="utf-8")
+    script = tmp_path / "script.py"
+    script.write_text("from work import *\nif __name__ == '__main__':\n    endless()\n")
+    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE)
+    time.sleep(1)
+    os.kill(parent.pid, signal.SIGKILL)
+    # the worker holds the other end of the pipe for as long as it lives
+    assert parent.communicate(timeout=20)[0] == b""
