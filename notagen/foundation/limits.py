@@ -4,18 +4,16 @@ Converters and engravers written in C++, or that keep state in module globals, m
 mix up threads. Their work is done in a process of its own, which is replaced when it dies.
 """
 
-import atexit
 import functools
+import importlib
 import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable
-from concurrent.futures import TimeoutError as FutureTimeoutError
-from concurrent.futures.process import BrokenProcessPool
-from typing import ParamSpec, TypeVar
-
-from pebble import ProcessExpired, ProcessPool
+from multiprocessing.connection import Connection
+from typing import Any, ParamSpec, TypeVar
 
 from notagen.foundation.errors import ConversionError
 
@@ -23,13 +21,7 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 _GRACE = 5.0
-"""Seconds after which a worker that should have been stopped ends itself."""
-
-_lock = threading.Lock()
-# a fork copies the lock as it is: hold it meanwhile, so that the child gets one it can open
-os.register_at_fork(
-    before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
-)
+"""Seconds after its limit at which a worker that nobody stopped ends itself."""
 
 
 def limited(
@@ -38,8 +30,8 @@ def limited(
     """Decorate a module-level function: its calls run in a worker process, for at most `seconds`.
 
     The worker finds the function by its module and name; arguments and result travel by pickle.
-    Safe from any number of threads: they share one worker, and the clock of a call starts when
-    the worker turns to it.
+    Safe from any number of threads: they share one worker and take turns; the time of a call
+    counts from its turn. Forked and joblib processes start workers of their own.
 
     Raises (from the decorated function):
         ConversionError: If the time is up or the worker crashed; what the function itself raises
@@ -50,18 +42,16 @@ def limited(
         @functools.wraps(function)
         def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
             name = function.__name__
-            future = _pool().schedule(
-                _call, args=[function.__module__, name, seconds, args, kwargs], timeout=seconds
-            )
             try:
-                result: Result = future.result()
-            except FutureTimeoutError as error:
-                raise ConversionError(f"{name}: not done after {seconds:g} s; given up") from error
-            except ProcessExpired as error:
-                raise ConversionError(f"{name}: crashed (exit code {error.exitcode})") from error
-            except BrokenProcessPool as error:
-                # the worker died before pebble had read which call it had taken on
-                raise ConversionError(f"{name}: crashed") from error
+                request = (function.__module__, name, args, kwargs)
+                result: Result
+                result, error = _desk.ask(request, seconds)
+            except TimeoutError as late:
+                raise ConversionError(f"{name}: not done after {seconds:g} s; given up") from late
+            except ConnectionError as crash:
+                raise ConversionError(f"{name}: crashed ({crash})") from crash
+            if error is not None:
+                raise error
             return result
 
         return call
@@ -69,42 +59,92 @@ def limited(
     return decorate
 
 
-def _call(
-    module: str, name: str, seconds: float, args: tuple[object, ...], kwargs: dict[str, object]
-) -> object:
-    """Run in the worker: find the decorated function by name and call what it wraps."""
-    # if the parent is killed, nobody stops an endless call: the alarm's default is to end us
-    signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE)
-    try:
-        decorated = getattr(__import__(module, fromlist=[name]), name)
-        return decorated.__wrapped__(*args, **kwargs)
-    finally:
+class _Worker:
+    """A process that answers one request after another."""
+
+    def __init__(self) -> None:
+        if multiprocessing.get_start_method() not in multiprocessing.get_all_start_methods():
+            # a joblib worker calls its method "loky", and a spawned child stumbles over that name
+            multiprocessing.set_start_method("spawn", force=True)
+        # spawn, not fork: this process may hold threads and locks of torch
+        context = multiprocessing.get_context("spawn")
+        self._pipe, its_end = context.Pipe()
+        self._process = context.Process(target=_serve, args=(its_end,), daemon=True)
+        self._process.start()
+        its_end.close()
+        try:
+            self._pipe.recv()
+        except EOFError as error:
+            raise RuntimeError("a worker process could not start; see its message above") from error
+
+    @property
+    def alive(self) -> bool:
+        return self._process.is_alive()
+
+    def ask(self, request: object, seconds: float) -> tuple[Any, Exception | None]:
+        """Return the answer; TimeoutError if it is late, ConnectionError if the process died."""
+        try:
+            self._pipe.send((seconds, request))
+            if not self._pipe.poll(seconds):
+                raise TimeoutError
+            answer: tuple[Any, Exception | None] = self._pipe.recv()
+        except (EOFError, ConnectionError) as error:
+            self._process.join(_GRACE)
+            raise ConnectionError(f"exit code {self._process.exitcode}") from error
+        return answer
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+
+class _Desk:
+    """Where the threads of this process take turns at its one worker."""
+
+    def __init__(self) -> None:
+        self.clear()
+        # a forked child gets a desk of its own: it must not use, or wait for, its parent's
+        os.register_at_fork(after_in_child=self.clear)
+
+    def clear(self) -> None:
+        self._turn = threading.Lock()
+        self._worker: _Worker | None = None
+
+    def ask(self, request: object, seconds: float) -> tuple[Any, Exception | None]:
+        with self._turn:
+            if self._worker is None or not self._worker.alive:
+                self._worker = _Worker()
+            answered = False
+            try:
+                answer = self._worker.ask(request, seconds)
+                answered = True
+                return answer
+            finally:
+                # late, dead or interrupted: its answer must not meet the next request
+                if not answered:
+                    self._worker.stop()
+                    self._worker = None
+
+
+_desk = _Desk()
+
+
+def _serve(pipe: Connection) -> None:
+    """Run in the worker: answer requests with (result, None) or (None, error) until the end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    pipe.send("ready")
+    while True:
+        try:
+            seconds, (module, name, args, kwargs) = pipe.recv()
+        except EOFError:
+            return
+        # if the parent is killed, nobody stops an endless call: the alarm's default is to end us
+        signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE)
+        try:
+            function = getattr(importlib.import_module(module), name).__wrapped__
+            pipe.send((function(*args, **kwargs), None))
+        except Exception as error:  # noqa: BLE001 -- raised again on the other side
+            error.add_note(traceback.format_exc())
+            pipe.send((None, error))
         signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def _pool() -> ProcessPool:
-    """Return this process's worker pool of one, started at the first call."""
-    with _lock:
-        pool = _start_pool(os.getpid())
-        if not pool.active:
-            _start_pool.cache_clear()
-            pool = _start_pool(os.getpid())
-        return pool
-
-
-@functools.cache
-def _start_pool(owner: int) -> ProcessPool:
-    """Start the pool of the process `owner`; a forked child must not use its parent's."""
-    if multiprocessing.get_start_method() not in multiprocessing.get_all_start_methods():
-        # a joblib worker calls its own method "loky", and a spawned child stumbles over that name
-        multiprocessing.set_start_method("spawn", force=True)
-    # spawn, not fork: the parent may hold threads and locks of torch
-    pool = ProcessPool(max_workers=1, context=multiprocessing.get_context("spawn"))
-    atexit.register(_stop, pool, owner)
-    return pool
-
-
-def _stop(pool: ProcessPool, owner: int) -> None:
-    if owner == os.getpid():
-        pool.stop()
-        pool.join()

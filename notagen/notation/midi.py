@@ -49,7 +49,7 @@ _PROGRAMS = tuple(
         (r"bariton\w* sax\w*", 67),
         (r"(?:alt\w* )?sax\w*", 65),
         (r"tromb[ae]|trumpets?|trompet\w*|clarin[oi]|corn(?:et|ett)[os]?|tpts?|trp|trpt", 56),
-        (r"trombon\w*|posaunen?|tbns?|trb|pos", 57),
+        (r"trombon\w*|\w*posaunen?|tbns?|trb|pos", 57),
         (r"tuba|ophicleid\w*|serpent", 58),
         (r"horns?|horner|waldh\w*|cors?|corn[iou]|hns?|hrn|hr", 60),
         (r"timp\w*|pauken?|pk|timbales", 47),
@@ -330,7 +330,7 @@ class _Loudness:
         self._lines: list[tuple[float, float, float, float]] = [
             (float("-inf"), float("-inf"), _DEFAULT_VELOCITY, _DEFAULT_VELOCITY)
         ]
-        self._accents: dict[float, int] = {}
+        self._accents: list[tuple[float, int]] = []
         self._levels = sorted(
             (mark.start, level) for mark in marks for level in [_level(mark)] if level is not None
         )
@@ -338,9 +338,10 @@ class _Loudness:
         for mark in sorted(marks, key=lambda m: (m.start, m.word in "<>", m.staff == staff)):
             level = _level(mark)
             if mark.word in _SUDDEN:
-                self._accents[mark.start] = _SUDDEN[mark.word][0]
+                self._accents.append((mark.start, _SUDDEN[mark.word][0]))
             if mark.word in _ACCENTS:
-                self._accents[mark.start] = round(self._plain_at(mark.start)) + _ACCENT
+                struck = round(self._plain_at(mark.start)) + _ACCENT
+                self._accents.append((mark.start, struck))
             elif level is not None:
                 self._lines.append((mark.start, mark.start, level, level))
             else:
@@ -348,9 +349,9 @@ class _Loudness:
 
     def at(self, time: float) -> int:
         """Return the velocity of a note that starts at `time`, in quarters, 1 to 127."""
-        for start, velocity in self._accents.items():
-            if abs(time - start) < _NEAR:
-                return min(127, velocity)
+        place = bisect.bisect_right(self._accents, time + _NEAR, key=lambda accent: accent[0]) - 1
+        if place >= 0 and self._accents[place][0] > time - _NEAR:
+            return min(127, self._accents[place][1])
         return min(127, max(1, round(self._plain_at(time + _NEAR))))
 
     def _plain_at(self, time: float) -> float:

@@ -28,7 +28,7 @@ def loaded(musicxml: str, options: Mapping[str, object]) -> verovio.toolkit:
         ConversionError: If the text is no partwise MusicXML, holds no note or rest, or verovio
             refuses it.
     """
-    root = _parsed(musicxml)
+    root = parse_score(musicxml)
     if root.find("part/measure/note") is None:
         raise ConversionError("MusicXML: found no <note> in any bar, wanted at least one")
     _hoist(root)
@@ -54,25 +54,18 @@ def hoist_clefs(musicxml: str) -> str:
     Raises:
         ConversionError: If the text is no partwise MusicXML.
     """
-    root = _parsed(musicxml)
+    root = parse_score(musicxml)
     _hoist(root)
     return ET.tostring(root, encoding="unicode")
 
 
-def count_staves(musicxml: str) -> int:
-    """Return the number of staves in a full system of the score.
+def parse_score(musicxml: str) -> ET.Element:
+    """Return the root of a partwise score.
 
     Raises:
-        ConversionError: If the text is no partwise MusicXML.
+        ConversionError: If the text is no partwise MusicXML, or declares entities: none is ever
+            resolved.
     """
-    return sum(
-        max((int(staves.text or 1) for staves in part.iterfind(".//staves")), default=1)
-        for part in _parsed(musicxml).iterfind("part")
-    )
-
-
-def _parsed(musicxml: str) -> ET.Element:
-    """Parse a partwise score; one that declares entities is refused, so none is ever resolved."""
     if "<!ENTITY" in musicxml:
         raise ConversionError("MusicXML: found an <!ENTITY> declaration, wanted none")
     try:
@@ -112,11 +105,14 @@ def _opening_attributes(bar: ET.Element) -> list[ET.Element]:
 
 
 def _duration(element: ET.Element) -> float:
-    text = element.findtext("duration", default="0")
+    return _number(element.findtext("duration", default="0"))
+
+
+def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise ConversionError(f"MusicXML: found duration {text!r:.40}, wanted a number") from error
+        raise ConversionError(f"MusicXML: found {text!r:.40}, wanted a number") from error
 
 
 def _place_for_clef(attributes: ET.Element) -> int:

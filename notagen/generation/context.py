@@ -1,0 +1,77 @@
+"""A tune as it is written, and the part of it that the model reads once it is long."""
+
+from bisect import bisect_left
+
+from notagen.tokenizer.patches import PatchTokenizer
+from notagen.tokenizer.windows import split_header
+
+
+class GrowingTune:
+    """The patches and lines of a tune that grows patch by patch.
+
+    Args:
+        tokenizer: Gives patch size and length of the context.
+        text: What the tune begins with; its last line may be unfinished.
+
+    Raises:
+        AlphabetError: If a character is outside the vocabulary.
+    """
+
+    def __init__(self, tokenizer: PatchTokenizer, text: str) -> None:
+        self._tokenizer = tokenizer
+        header, body = split_header(text)
+        self.patches = [tokenizer.bos_patch]
+        """All patches so far, closed, the bos patch first."""
+        self.open_patch: list[int] = []
+        """Characters of a last patch that the text leaves unfilled; `patches` lacks it."""
+        self.at_line_start = not text or text.endswith("\n")
+        self.in_body = bool(body)
+        self.bars_done = sum(line.endswith("\n") for line in body)
+        """Body lines that have their line end."""
+        self._line_starts: list[int] = []
+        for line in (*header, *body):
+            self._line_starts.append(len(self.patches))
+            if line.endswith("\n"):
+                self.patches += tokenizer.encode_lines(line)
+            else:
+                self.patches += tokenizer.encode_prompt(line)[1:]
+                if len(self.patches[-1]) < tokenizer.patch_size:
+                    self.open_patch = self.patches.pop()
+        # The patches shown in every context: the prompt's header, later all of the header.
+        self._head = self._line_starts[len(header)] if body else len(self.patches)
+
+    def add(self, patch: list[int]) -> str:
+        """Add a closed patch, the open one filled up if there is one, and return its new text."""
+        text = self._tokenizer.decode([patch])
+        if self.at_line_start:
+            self._line_starts.append(len(self.patches))
+            if not self.in_body and text.startswith("["):
+                self.in_body = True
+                if len(self.patches) <= self._longest_head:
+                    self._head = len(self.patches)
+        new_text = text[len(self.open_patch) :]
+        self.open_patch = []
+        self.patches.append(patch)
+        self.at_line_start = text.endswith("\n")
+        self.bars_done += self.in_body and self.at_line_start
+        return new_text
+
+    def context(self) -> list[list[int]]:
+        """Return the patches to read: all that fit, or header and newest lines of a longer tune.
+
+        The bos patch and the header stay; whole lines are dropped from the front of the rest until
+        it takes half the room behind the header. A line longer than that loses its front. A header
+        longer than half the context gives way to the prompt it began with.
+        """
+        length = self._tokenizer.patch_length
+        if len(self.patches) <= length:
+            return list(self.patches)
+        head = self._head if self._head <= self._longest_head else 1
+        oldest = len(self.patches) - (length - head) // 2
+        line = bisect_left(self._line_starts, oldest)
+        start = self._line_starts[line] if line < len(self._line_starts) else oldest
+        return self.patches[:head] + self.patches[start:]
+
+    @property
+    def _longest_head(self) -> int:
+        return self._tokenizer.patch_length // 2

@@ -1,0 +1,46 @@
+"""What a piece must keep to: its number of bars, and limits that end it early."""
+
+import dataclasses
+import math
+
+from notagen.foundation.config import check_fields
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Controls:
+    """Length and limits of a piece.
+
+    A piece that meets a limit ends with what it has and counts as not finished.
+    """
+
+    num_bars: int | None = None
+    """Exact number of bars, that is of body lines: each line's counter `[r:i/n]` is written for
+    the model, which cannot end the piece before the last line and must end it after. Lines of the
+    prompt's own body count. None leaves the length to the model."""
+    max_patches: int | None = None
+    """Patches the model may write for one piece; None for no limit."""
+    max_seconds: float | None = None
+    """Time for one piece, looked at between patches; None for no limit."""
+
+    def __post_init__(self) -> None:
+        """Check types and ranges."""
+        check_fields(self)
+        for name in ("num_bars", "max_patches"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be >= 1, got {value}")
+        if self.max_seconds is not None and not 0 < self.max_seconds < math.inf:
+            raise ValueError(f"max_seconds must be > 0 and finite, got {self.max_seconds}")
+
+    def counter(self, bars_done: int) -> str:
+        """Return what is written for the model at the start of a body line.
+
+        Without `num_bars` the first line alone is begun so, as NotaGen does; the model goes on
+        with the number of bars it plans.
+        """
+        if self.num_bars is None:
+            return "[r:0/" if bars_done == 0 else ""
+        return f"[r:{bars_done}/{self.num_bars - 1 - bars_done}]"
+
+
+NO_CONTROLS = Controls()

@@ -1,0 +1,204 @@
+"""The two decoders: one across patches, one inside a patch.
+
+Both are pre-LN transformers of the GPT-2 kind (learned positions, tanh GELU, biases everywhere).
+In shapes: B tunes, P patches, S characters a patch, N patches of all tunes, H hidden, V symbols.
+
+A cache, where one is given, holds one tensor a layer, shape (2, B, heads, capacity, head size): the
+keys and the values of the positions read so far. Each call writes its own behind them, in place.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F  # noqa: N812 -- its usual name
+from torch import Tensor, nn
+
+from notagen.model.config import HEAD_SIZE, ModelConfig
+from notagen.tokenizer.vocabulary import SIZE
+
+INITIAL_STD = 0.02
+NORM_EPS = 1e-5
+
+
+class Attention(nn.Module):
+    """Causal self-attention with heads of 64."""
+
+    def __init__(self, hidden_size: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads = hidden_size // HEAD_SIZE
+        self.dropout = dropout
+        self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
+        self.output = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, x: Tensor, cache: Tensor | None = None, start: int = 0) -> Tensor:
+        """Return what each position gathers from itself and the positions before it.
+
+        Args:
+            x: (B, n, H), the positions `start` to `start + n`.
+            cache: This layer's keys and values of the positions before `start`; x's are added.
+            start: Number of positions in the cache; 0 without a cache.
+        """
+        batch, length, hidden_size = x.shape
+        qkv = self.qkv(x).view(batch, length, 3, self.num_heads, HEAD_SIZE).permute(2, 0, 3, 1, 4)
+        if cache is None:
+            queries, keys, values = qkv.unbind()
+        else:
+            queries = qkv[0]
+            cache[..., start : start + length, :] = qkv[1:]
+            keys, values = cache[..., : start + length, :].unbind()
+        mask = None
+        if start and length > 1:
+            mask = torch.ones(length, keys.shape[2], dtype=torch.bool, device=x.device).tril(start)
+        gathered = F.scaled_dot_product_attention(
+            queries,
+            keys,
+            values,
+            attn_mask=mask,
+            is_causal=length > 1 and mask is None,
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        joined: Tensor = self.output(gathered.transpose(1, 2).reshape(batch, length, hidden_size))
+        return joined
+
+
+class Block(nn.Module):
+    """One layer: attention and a two-layer perceptron, each added to its normalised input."""
+
+    def __init__(self, hidden_size: int, dropout: float) -> None:
+        super().__init__()
+        self.norm_1 = nn.LayerNorm(hidden_size, eps=NORM_EPS)
+        self.attention = Attention(hidden_size, dropout)
+        self.norm_2 = nn.LayerNorm(hidden_size, eps=NORM_EPS)
+        self.expand = nn.Linear(hidden_size, 4 * hidden_size)
+        self.contract = nn.Linear(4 * hidden_size, hidden_size)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor, cache: Tensor | None = None, start: int = 0) -> Tensor:
+        """Return the layer's output, shape (B, n, H) like `x`; see `Attention.forward`."""
+        x = x + self._drop(self.attention(self.norm_1(x), cache, start))
+        inner = F.gelu(self.expand(self.norm_2(x)), approximate="tanh")
+        return x + self._drop(self.contract(inner))
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.dropout) if self.training else x
+
+
+class Transformer(nn.Module):
+    """Positions, layers and a last normalisation, over vectors that are already embedded."""
+
+    def __init__(self, length: int, num_layers: int, hidden_size: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.positions = nn.Parameter(torch.empty(length, hidden_size))
+        self.blocks = nn.ModuleList(Block(hidden_size, dropout) for _ in range(num_layers))
+        self.norm = nn.LayerNorm(hidden_size, eps=NORM_EPS)
+        self._initialise(num_layers)
+
+    def forward(self, x: Tensor, cache: Sequence[Tensor] | None = None, start: int = 0) -> Tensor:
+        """Return the hidden states, shape (B, n, H).
+
+        Args:
+            x: (B, n, H), embedded; the positions `start` to `start + n`.
+            cache: One tensor a layer, see the module; n more positions are written to each.
+            start: Number of positions in the cache; 0 without a cache.
+        """
+        x = x + self.positions[start : start + x.shape[1]]
+        if self.training:
+            x = F.dropout(x, self.dropout)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, None if cache is None else cache[layer], start)
+        hidden: Tensor = self.norm(x)
+        return hidden
+
+    def _initialise(self, num_layers: int) -> None:
+        """Draw the weights as GPT-2 does: outputs to the residual stream shrink with depth."""
+        nn.init.normal_(self.positions, std=INITIAL_STD)
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Linear):
+                residual = name.endswith(("attention.output", "contract"))
+                std = INITIAL_STD / math.sqrt(2 * num_layers) if residual else INITIAL_STD
+                nn.init.normal_(module.weight, std=std)
+                nn.init.zeros_(module.bias)
+
+
+class PatchDecoder(nn.Module):
+    """Reads patches; its hidden state after a patch tells what the next one may be.
+
+    A patch's embedding is the sum of one row a character, picked by position and character from a
+    table of (patch_size * 128) rows, and a bias: a linear layer over one-hot characters.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        hidden_size = config.hidden_size
+        self.table = nn.Parameter(torch.empty(config.patch_size * SIZE, hidden_size))
+        self.bias = nn.Parameter(torch.zeros(hidden_size))
+        # The published models carry this row without using it; kept so that counts and files agree.
+        self.unused_row = nn.Parameter(torch.empty(1, hidden_size), requires_grad=False)
+        for parameter in (self.table, self.unused_row):
+            nn.init.normal_(parameter, std=INITIAL_STD)
+        self.transformer = Transformer(
+            config.patch_length, config.patch_layers, hidden_size, config.dropout
+        )
+
+    def forward(
+        self, patches: Tensor, cache: Sequence[Tensor] | None = None, start: int = 0
+    ) -> Tensor:
+        """Return the hidden state after each patch, shape (B, P, H).
+
+        Args:
+            patches: (B, P, S), integers 0 to 127.
+            cache: See the module; P more positions are written to it.
+            start: Number of patches in the cache; 0 without a cache.
+        """
+        batch, length, patch_size = patches.shape
+        offsets = torch.arange(0, patch_size * SIZE, SIZE, device=patches.device)
+        rows = (patches.long() + offsets).view(-1, patch_size)
+        embedded = F.embedding_bag(rows, self.table, mode="sum").view(batch, length, -1) + self.bias
+        hidden: Tensor = self.transformer(embedded, cache, start)
+        return hidden
+
+
+class CharDecoder(nn.Module):
+    """Writes the characters of one patch, the first of them from the patch decoder's hidden state.
+
+    The table of character embeddings is also the output layer.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.empty(SIZE, config.hidden_size))
+        nn.init.normal_(self.table, std=INITIAL_STD)
+        self.transformer = Transformer(
+            config.patch_size + 1, config.char_layers, config.hidden_size, config.dropout
+        )
+
+    def forward(self, hidden: Tensor, characters: Tensor) -> Tensor:
+        """Return the logits of each character and of the one after the last.
+
+        Args:
+            hidden: (N, H), the patch decoder's state before each patch.
+            characters: (N, n), integers, the first n characters of each patch; n may be 0.
+
+        Returns:
+            (N, n + 1, V); position j holds the logits of character j, given those before it.
+        """
+        inputs = torch.cat([hidden[:, None], F.embedding(characters.long(), self.table)], dim=1)
+        return F.linear(self.transformer(inputs), self.table)
+
+    def embed(self, characters: Tensor) -> Tensor:
+        """Return the embeddings (B, H) of one character a tune, shape (B,), 64-bit integers."""
+        return F.embedding(characters, self.table)
+
+    def next_logits(self, inputs: Tensor, cache: Sequence[Tensor], start: int) -> Tensor:
+        """Return the logits (B, V) of the next character, reading one position more.
+
+        Args:
+            inputs: (B, H): the patch decoder's state where `start` is 0, else the embedding of
+                the character before.
+            cache: See the module.
+            start: Number of positions in the cache.
+        """
+        state = self.transformer(inputs[:, None], cache, start)
+        return F.linear(state[:, 0], self.table)

@@ -1,0 +1,64 @@
+"""Sheet music: MusicXML to pages of SVG."""
+
+import xml.etree.ElementTree as ET
+
+from notagen.foundation.limits import limited
+from notagen.notation.toolkit import loaded, parse_score
+
+# most staves in a system -> size: half a staff space, in tenths of a millimetre
+_SIZES = {3: 7.0, 8: 6.5, 14: 5.5}
+_SMALLEST_SIZE = 4.5
+
+_OPTIONS = {
+    # A4 in tenths of a millimetre
+    "pageWidth": 2100,
+    "pageHeight": 2970,
+    "pageMarginTop": 120,
+    "pageMarginBottom": 120,
+    "pageMarginLeft": 130,
+    "pageMarginRight": 120,
+    "svgViewBox": True,
+    "shrinkToFit": True,
+    # room goes between the systems first, so that the eye finds the next one
+    "justifyVertically": True,
+    "justificationSystem": 3,
+    "spacingStaff": 9,
+    "spacingBraceGroup": 9,
+    "spacingSystem": 8,
+    "breaksNoWidow": True,
+    "footer": "none",
+    # both fonts travel inside the page: nothing is fetched, and lyrics keep the width that was
+    # measured for them
+    "smuflTextFont": "embedded",
+    "fontTextLiberation": True,
+}
+
+
+@limited(120)
+def engrave(musicxml: str) -> list[str]:
+    """Return the engraved score, one SVG document a page, A4 upright.
+
+    Every page is complete in itself: its fonts are embedded and its size follows the space it is
+    given. The same score gives the same pages in every run.
+
+    Args:
+        musicxml: A partwise score. Its title and part names are shown; its composer only where the
+            score places the name on the page, as a credit.
+
+    Raises:
+        ConversionError: If the text is no partwise MusicXML, holds no note, or could not be
+            engraved in two minutes.
+    """
+    staves = _count_staves(parse_score(musicxml))
+    size = next((size for most, size in _SIZES.items() if staves <= most), _SMALLEST_SIZE)
+    toolkit = loaded(musicxml, {**_OPTIONS, "unit": size})
+    return [toolkit.renderToSVG(page) for page in range(1, toolkit.getPageCount() + 1)]
+
+
+def _count_staves(score: ET.Element) -> int:
+    """Return the number of staves in a full system."""
+    total = 0
+    for part in score.iterfind("part"):
+        counts = [staves.text or "" for staves in part.iterfind("measure/attributes/staves")]
+        total += max((int(count) for count in counts if count.isdecimal()), default=1)
+    return total
