@@ -54,7 +54,7 @@ def musicxml(source: Path) -> ElementTree.Element:
             found = re.search(r'full-path="([^"]+)"', container)
             assert found, source
             content = archive.read(found[1])
-    return ElementTree.fromstring(content)  # noqa: S314 - installed with music21, or our own
+    return ElementTree.fromstring(content)
 
 
 def part_names(piece: SourcePiece) -> list[str]:

@@ -1,0 +1,21 @@
+"""Settings of fine-tuning: edit here, or give a flag (train-gen.py --help lists them)."""
+
+from pathlib import Path
+
+from notagen.stages import FinetuneConfig
+
+STAGE = Path(__file__).resolve().parent
+ROOT = STAGE.parent
+
+CONFIG = FinetuneConfig(
+    train_index=ROOT / "data" / "out" / "train.jsonl",
+    eval_index=ROOT / "data" / "out" / "eval.jsonl",
+    run_folder=STAGE / "runs" / "demo",
+    weights=ROOT / "pretrain" / "runs" / "demo" / "best",
+    epochs=4,
+    batch_size=4,
+    # for the demonstration's small model; 1e-5 suits the sizes of the paper
+    peak_learning_rate=3e-4,
+    warmup_steps=5,
+    save_steps=50,
+)

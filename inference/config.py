@@ -1,0 +1,15 @@
+"""Values of generate.py; each can be overridden by a flag (`--help` lists them)."""
+
+from pathlib import Path
+
+from notagen.stages import GenerateConfig
+
+STAGE = Path(__file__).resolve().parent
+
+CONFIG = GenerateConfig(
+    weights=STAGE.parent / "finetune" / "runs" / "mini" / "best",
+    out=STAGE / "out",
+    period="Baroque",
+    composer="Bach, Johann Sebastian",
+    instrumentation="Choral",
+)

@@ -1,0 +1,162 @@
+"""The folder that generated pieces go to: every form of each piece, and one line about it."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonlines
+
+from notagen.foundation.errors import InputError, ScoreError
+from notagen.foundation.files import write_bytes, write_text
+from notagen.generation.engine import Generated
+from notagen.generation.finish import finish
+from notagen.metrics.validity import check_validity
+from notagen.notation.midi import musicxml_to_midi
+from notagen.notation.musicxml import abc_to_musicxml
+from notagen.render.engrave import engrave
+
+FORMS = ("original", "interleaved", "musicxml", "midi", "svg")
+"""Subfolders, in the order in which a piece reaches them."""
+
+
+class GenerationFolder:
+    """Receives generated pieces.
+
+    `original/` holds what the model wrote, `interleaved/` the finished tune, `musicxml/`, `midi/`
+    and `svg/` (one file a page) what is made of it; `generations.jsonl` one line a piece, also of
+    those that failed on the way.
+
+    Args:
+        folder: Made if it is not there.
+        run: What all pieces of a run share (settings, the weights' sha256); stands in each line.
+
+    Raises:
+        InputError: If a line of an existing generations.jsonl cannot be read.
+    """
+
+    def __init__(self, folder: Path, run: dict[str, Any]) -> None:
+        self.folder = folder
+        self.run = run
+        self._lines = folder / "generations.jsonl"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._drop_torn_line()
+
+    def done(self) -> set[int]:
+        """Return the indices of the pieces that this very run has written already.
+
+        Raises:
+            InputError: If the folder's lines cannot be read.
+        """
+        if not self._lines.is_file():
+            return set()
+        done = set()
+        with jsonlines.open(self._lines) as lines:
+            try:
+                for line in lines:
+                    if all(line.get(name) == value for name, value in self.run.items()):
+                        done.add(line["index"])
+            except (jsonlines.InvalidLineError, KeyError, AttributeError) as error:
+                message = f"{self._lines}: found a line that describes no piece, wanted none"
+                raise InputError(message) from error
+        return done
+
+    def add(self, piece: Generated) -> dict[str, Any]:
+        """Write a piece in every form it can be brought into, and return its line.
+
+        A form that fails is named in the line's `error`, with the reason; the forms before it
+        stand.
+        """
+        name = _file_name(piece)
+        record: dict[str, Any] = {
+            "name": name,
+            **{
+                field.name: getattr(piece, field.name)
+                for field in dataclasses.fields(piece)
+                if field.name != "text"
+            },
+            **self.run,
+            "parses": False,
+            "aligned": False,
+            "converts": False,
+            "n_bars": 0,
+            "problems": [],
+            "repairs": [],
+            "error": None,
+            "files": [],
+        }
+        try:
+            for path in self._write_forms(name, piece, record):
+                record["files"].append(path.relative_to(self.folder).as_posix())
+        except ScoreError as error:
+            record["error"] = " ".join(str(error).split())
+        self._append(record)
+        return record
+
+    def _write_forms(self, name: str, piece: Generated, record: dict[str, Any]) -> Iterator[Path]:
+        """Write the forms one after the other, yielding each file; a ScoreError ends it."""
+        original = self.folder / "original" / f"{name}.abc"
+        write_text(original, piece.text)
+        yield original
+        tune = finish(piece.text, finished=piece.finished)
+        validity = check_validity(tune.abc)
+        record |= {
+            "parses": validity.parses and not tune.repairs,
+            "aligned": validity.aligned,
+            "n_bars": validity.n_bars,
+            "problems": list(validity.problems),
+            "repairs": list(tune.repairs),
+        }
+        interleaved = self.folder / "interleaved" / f"{name}.abc"
+        write_text(interleaved, tune.abc)
+        yield interleaved
+        document = abc_to_musicxml(tune.abc)
+        musicxml = self.folder / "musicxml" / f"{name}.musicxml"
+        write_text(musicxml, document)
+        record["converts"] = True
+        yield musicxml
+        midi = self.folder / "midi" / f"{name}.mid"
+        write_bytes(midi, musicxml_to_midi(document))
+        yield midi
+        for number, page in enumerate(engrave(document), start=1):
+            svg = self.folder / "svg" / f"{name}-{number}.svg"
+            write_text(svg, page)
+            yield svg
+
+    def _append(self, record: dict[str, Any]) -> None:
+        line = json.dumps(record, ensure_ascii=True)
+        with self._lines.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(line + "\n")
+            file.flush()
+
+    def _drop_torn_line(self) -> None:
+        """Cut off a last line without its end, which a kill in mid-write leaves."""
+        if self._lines.is_file():
+            content = self._lines.read_bytes()
+            if content and not content.endswith(b"\n"):
+                write_bytes(self._lines, content[: content.rfind(b"\n") + 1])
+
+
+def best_piece(records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the record of the soundest piece that was brought into every form, if there is one.
+
+    A piece that needed no mending comes before one that did, then the one with the smaller share
+    of bars at fault.
+    """
+    whole = [record for record in records if record["error"] is None]
+
+    def faults(record: dict[str, Any]) -> tuple[bool, float]:
+        mended = len(record["problems"]) + len(record["repairs"])
+        return not record["parses"], mended / max(1, record["n_bars"])
+
+    return min(whole, key=faults, default=None)
+
+
+def _file_name(piece: Generated) -> str:
+    """Return `Romantic_Schubert-Franz_Art-Song_seed0_0001`, or `piece_seed0_0001` unprompted."""
+    lines = [line.lstrip("%").strip() for line in piece.prompt.splitlines() if line[:2] != "%%"]
+    words = [re.sub(r"[^A-Za-z0-9]+", "-", line).strip("-")[:40] for line in lines if line]
+    begun = "_".join(word for word in words[:3] if word) or "piece"
+    return f"{begun}_seed{piece.seed}_{piece.index + 1:04d}"

@@ -1,0 +1,127 @@
+"""The settings of each stage; a stage's folder holds their values."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from notagen.foundation.config import check_fields
+from notagen.model.config import ModelConfig
+from notagen.training.settings import TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig(TrainConfig):
+    """Settings of pretraining: a new model learns from many tunes in all keys."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """Shape of the new model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig(TrainConfig):
+    """Settings of fine-tuning: a trained model learns from fewer tunes, each after its prompt."""
+
+    weights: Path
+    """Weights to start from: a folder with model.safetensors, or a published .pth file. The
+    model's shape is read from them."""
+    keys: Literal["all", "near", "original"] = "near"
+    """Keys to learn from: all 15, those within three semitones of the tune's own, or its own."""
+    prompted: bool = True
+    """Put period, composer and instrumentation before the tunes that have them."""
+    peak_learning_rate: float = 1e-5
+    """Reached after warmup_steps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Settings of the scripts of `data/`, from scores to training texts."""
+
+    out: Path
+    """Receives everything the scripts write; each reads there what the one before wrote."""
+    source: Literal["music21", "folder"] = "music21"
+    """Where 0_fetch.py finds scores: in music21's own corpus, or in `folder`."""
+    folder: Path | None = None
+    """Folder of MusicXML files, searched with its subfolders, for the source `folder`."""
+    metadata: Path | None = None
+    """JSONL file about the files of `folder`: path, composer, period, instrumentation, work, ..."""
+    limit: int | None = None
+    """Fetch only the first so many scores; of music21's corpus these are varied."""
+    pieces: tuple[str, ...] = ()
+    """Fetch only the scores whose id begins with one of these, such as `bach-`; empty for all."""
+    keys: Literal["all", "original"] = "all"
+    """Write each tune in all 15 keys, or in its own (training then transposes as it reads)."""
+    eval_share: float = 0.1
+    """Share of the works that is kept for evaluation."""
+    seed: int = 0
+    """Chooses the works that are kept for evaluation."""
+    abc: Path | None = None
+    """Folder of ABC files for 3_abc2xml.py; None for the ones that 1_xml2abc.py wrote."""
+    workers: int = -1
+    """Worker processes; -1 for one a core."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.source == "folder" and self.folder is None:
+            raise ValueError("folder must be set for the source 'folder', got None")
+        if not 0 <= self.eval_share < 1:
+            raise ValueError(f"eval_share must be >= 0 and < 1, got {self.eval_share}")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"limit must be >= 1, got {self.limit}")
+        if self.workers < 1 and self.workers != -1:
+            raise ValueError(f"workers must be >= 1, or -1 for one a core, got {self.workers}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateConfig:
+    """Settings of inference/generate.py."""
+
+    weights: Path
+    """A folder with model.safetensors, or a published .pth file."""
+    out: Path
+    """Receives original/, interleaved/, musicxml/, midi/, svg/ and generations.jsonl."""
+    period: str = ""
+    """First prompt line, such as `Romantic`; leave all three empty for no prompt."""
+    composer: str = ""
+    """Second prompt line, such as `Schubert, Franz`."""
+    instrumentation: str = ""
+    """Third prompt line, such as `Art Song`."""
+    samples: int = 1
+    """Pieces to write."""
+    seed: int = 0
+    """The same seed, settings and weights write the same pieces."""
+    num_bars: int | None = None
+    """Bars of each piece; None leaves the length to the model."""
+    max_patches: int | None = 4096
+    """A piece that reaches so many patches ends with what it has; None for no limit."""
+    max_seconds: float | None = None
+    """A piece that takes so long ends with what it has; None for no limit."""
+    top_k: int = 9
+    """Keep the so many most likely characters."""
+    top_p: float = 0.9
+    """Then keep the most likely ones that together reach this probability."""
+    temperature: float = 1.2
+    """Then raise each probability to 1 / temperature."""
+    device: str = "auto"
+    """`cpu`, `cuda`, `mps`, or `auto` for the fastest there is."""
+    show: bool = True
+    """Print the music as it is written."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        prompt = (self.period, self.composer, self.instrumentation)
+        if any(prompt) and not all(prompt):
+            raise ValueError(
+                f"period, composer and instrumentation go together, got {' / '.join(prompt)!r}"
+            )
+        if self.samples < 1:
+            raise ValueError(f"samples must be >= 1, got {self.samples}")
+
+    def torch_device(self) -> str:
+        """Return the device's name for torch, `auto` resolved."""
+        if self.device != "auto":
+            return self.device
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -1,0 +1,52 @@
+"""Optimizer and learning rate, the latter counted in optimizer steps."""
+
+from typing import Literal
+
+from torch import nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import get_constant_schedule_with_warmup, get_cosine_schedule_with_warmup
+
+
+def make_optimizer(model: nn.Module, *, peak_learning_rate: float, weight_decay: float) -> AdamW:
+    """Return AdamW over the model's parameters; only matrices decay, norms and biases do not.
+
+    Args:
+        model: Where the parameters are.
+        peak_learning_rate: The rate that a schedule scales, > 0.
+        weight_decay: Pull toward 0, in units of the learning rate, >= 0.
+    """
+    learned = [weight for weight in model.parameters() if weight.requires_grad]
+    matrices = [weight for weight in learned if weight.ndim >= 2]
+    vectors = [weight for weight in learned if weight.ndim < 2]
+    groups = [
+        {"params": matrices, "weight_decay": weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return AdamW(groups, lr=peak_learning_rate)
+
+
+def make_schedule(
+    optimizer: Optimizer,
+    shape: Literal["constant", "cosine"],
+    *,
+    warmup_steps: int,
+    total_steps: int,
+) -> LambdaLR:
+    """Return the learning-rate schedule, to be moved on once an optimizer step.
+
+    Step k of the warm-up, counted from 0, has k / warmup_steps of the peak rate: the very first
+    step moves nothing.
+
+    Args:
+        optimizer: The one that takes the steps; its rate is the peak.
+        shape: After the warm-up: held, or lowered to 0 along half a cosine.
+        warmup_steps: Optimizer steps of the warm-up, >= 0.
+        total_steps: Optimizer steps of the whole run, on any number of processes.
+    """
+    schedule: LambdaLR
+    if shape == "constant":
+        schedule = get_constant_schedule_with_warmup(optimizer, warmup_steps)
+    else:
+        schedule = get_cosine_schedule_with_warmup(optimizer, warmup_steps, total_steps)
+    return schedule

@@ -1,0 +1,64 @@
+"""Pretrain a new model on the tunes of an index, in all keys.
+
+On one processor or GPU:  accelerate launch train-gen.py
+On GPUs, in bfloat16:     accelerate launch --multi_gpu --mixed_precision bf16 train-gen.py
+Every setting is a flag:  accelerate launch train-gen.py --help
+
+A run that was stopped goes on when the same command is given again; --fresh starts anew.
+"""
+
+import logging
+
+from config import CONFIG
+from notagen.foundation.config import run_stage
+from notagen.model.notagen import NotaGen
+from notagen.stages import PretrainConfig
+from notagen.tokenizer.patches import PatchTokenizer
+from notagen.training.data import TuneDataset
+from notagen.training.run import start, train
+
+
+def main(config: PretrainConfig) -> None:
+    """Train, then say where the weights are."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("notagen").setLevel(logging.INFO)
+    # Precision, device and processes come from the launcher; the seed is set here
+    accelerator = start(config)
+
+    # Data: index -> tunes, each epoch in another key -> patches
+    tokenizer = PatchTokenizer(config.model.patch_size, config.model.patch_length)
+    train_tunes = TuneDataset(
+        config.train_index,
+        tokenizer,
+        keys=config.keys,
+        prompted=config.prompted,
+        seed=config.seed,
+    )
+    # Measured in their own keys and always the same window: equal weights, equal loss
+    eval_tunes = TuneDataset(
+        config.eval_index,
+        tokenizer,
+        keys="original",
+        prompted=config.prompted,
+        seed=config.seed,
+    )
+
+    # Model: new, of the shape that config.py names
+    model = NotaGen(config.model)
+    num_parameters = sum(weight.numel() for weight in model.parameters())
+    accelerator.print(
+        f"{len(train_tunes)} tunes to learn from, {len(eval_tunes)} to measure on; "
+        f"{num_parameters:,} parameters, {accelerator.num_processes} processes, "
+        f"{accelerator.device}, precision {accelerator.mixed_precision}"
+    )
+
+    # Each epoch: train, evaluate, write last/ and best/, save a checkpoint (training/run.py)
+    progress = train(accelerator, model, train_tunes, eval_tunes, config)
+    accelerator.print(
+        f"{config.run_folder / 'best'}: evaluation loss {progress.best_loss:.4f} nats per "
+        f"character after {progress.step} steps"
+    )
+
+
+if __name__ == "__main__":
+    run_stage(main, CONFIG)
