@@ -1,14 +1,15 @@
 """Write new pieces with a trained model; `--help` lists the settings."""
 
 import dataclasses
-import sys
+
+import torch
 
 from config import CONFIG
 from notagen.exports import GenerationFolder, best_piece
 from notagen.foundation.config import run_stage
 from notagen.generation.controls import Controls
 from notagen.generation.engine import Generator
-from notagen.generation.prompts import Prompt
+from notagen.generation.prompts import Prompt, prompt_text
 from notagen.generation.sampling import Sampling
 from notagen.model.weights import load_model, weights_sha256
 from notagen.stages import GenerateConfig
@@ -16,6 +17,7 @@ from notagen.stages import GenerateConfig
 
 def main(config: GenerateConfig) -> None:
     """Write `samples` pieces, each in every form, and one line about each."""
+    torch.set_num_threads(config.threads)
     model = load_model(config.weights, device=config.torch_device())
     sampling = Sampling(top_k=config.top_k, top_p=config.top_p, temperature=config.temperature)
     controls = Controls(
@@ -25,39 +27,40 @@ def main(config: GenerateConfig) -> None:
     if config.period:
         prompt = Prompt(config.period, config.composer, config.instrumentation)
 
-    folder = GenerationFolder(
-        config.out,
-        {
-            "seed": config.seed,
-            "weights_sha256": weights_sha256(config.weights),
-            "sampling": dataclasses.asdict(sampling),
-            "controls": dataclasses.asdict(controls),
-        },
-    )
-    done = folder.done()
-    if done:
-        print(f"{len(done & set(range(config.samples)))} of {config.samples} pieces are there")
+    # What tells this run's pieces from others in the same folder
+    run = {
+        "prompt": prompt_text(prompt),
+        "seed": config.seed,
+        "weights_sha256": weights_sha256(config.weights),
+        "sampling": dataclasses.asdict(sampling),
+        "controls": dataclasses.asdict(controls),
+    }
+    folder = GenerationFolder(config.out, run)
+    there = {record["index"] for record in folder.records()}
+    if there:
+        print(f"{len(there)} pieces of this run are there already")
 
-    def show(index: int, text: str) -> None:
+    def show(_: int, text: str) -> None:
         if config.show:
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            print(text, end="", flush=True)
 
     pieces = Generator(model, sampling).generate(
-        [prompt] * config.samples, seed=config.seed, controls=controls, skip=done, on_text=show
+        [prompt] * config.samples, seed=config.seed, controls=controls, skip=there, on_text=show
     )
-    records = []
     for piece in pieces:
         record = folder.add(piece)
-        records.append(record)
         state = record["error"] or f"{record['n_bars']} bars, {len(record['problems'])} unaligned"
-        print(
-            f"\n{record['name']}: {piece.patches} patches, "
-            f"{piece.patches / piece.seconds:.0f} a second; {state}"
-        )
-    print(f"{config.out / 'generations.jsonl'} has a line for each piece")
+        rate = piece.patches / piece.seconds
+        print(f"\n{record['name']}: {piece.patches} patches, {rate:.0f} a second; {state}")
+
+    records = folder.records()
+    counts = {what: sum(r[what] for r in records) for what in ("parses", "aligned", "converts")}
+    print(
+        f"{len(records)} pieces: {counts['parses']} parse as written, {counts['aligned']} have "
+        f"aligned bars, {counts['converts']} convert; {config.out / 'generations.jsonl'} says more"
+    )
     if best := best_piece(records):
-        print(f"the soundest of them, {best['n_bars']} bars:")
+        print(f"the soundest of this run, {best['n_bars']} bars:")
         for path in best["files"]:
             print(f"  {config.out / path}")
 

@@ -1,6 +1,7 @@
 """The folder that generated pieces go to: every form of each piece, and one line about it."""
 
 import dataclasses
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -31,7 +32,8 @@ class GenerationFolder:
 
     Args:
         folder: Made if it is not there.
-        run: What all pieces of a run share (settings, the weights' sha256); stands in each line.
+        run: What all pieces of a run share (prompt, seed, settings, the weights' sha256), as JSON
+            values; stands in each line.
 
     Raises:
         InputError: If a line of an existing generations.jsonl cannot be read.
@@ -41,27 +43,30 @@ class GenerationFolder:
         self.folder = folder
         self.run = run
         self._lines = folder / "generations.jsonl"
+        # in the pieces' names, so that another run's pieces are not overwritten
+        text = json.dumps(run, sort_keys=True)
+        self._digest = hashlib.sha256(text.encode()).hexdigest()[:6]
         folder.mkdir(parents=True, exist_ok=True)
         self._drop_torn_line()
 
-    def done(self) -> set[int]:
-        """Return the indices of the pieces that this very run has written already.
+    def records(self) -> list[dict[str, Any]]:
+        """Return the lines of this very run's pieces, each index once, in order.
 
         Raises:
             InputError: If the folder's lines cannot be read.
         """
         if not self._lines.is_file():
-            return set()
-        done = set()
+            return []
+        found: dict[int, dict[str, Any]] = {}
         with jsonlines.open(self._lines) as lines:
             try:
-                for line in lines:
+                for line in lines.iter(type=dict):
                     if all(line.get(name) == value for name, value in self.run.items()):
-                        done.add(line["index"])
-            except (jsonlines.InvalidLineError, KeyError, AttributeError) as error:
+                        found[line["index"]] = line
+            except (jsonlines.InvalidLineError, KeyError) as error:
                 message = f"{self._lines}: found a line that describes no piece, wanted none"
                 raise InputError(message) from error
-        return done
+        return [found[index] for index in sorted(found)]
 
     def add(self, piece: Generated) -> dict[str, Any]:
         """Write a piece in every form it can be brought into, and return its line.
@@ -69,7 +74,7 @@ class GenerationFolder:
         A form that fails is named in the line's `error`, with the reason; the forms before it
         stand.
         """
-        name = _file_name(piece)
+        name = f"{_begun(piece)}_{self._digest}_{piece.index + 1:04d}"
         record: dict[str, Any] = {
             "name": name,
             **{
@@ -154,9 +159,8 @@ def best_piece(records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     return min(whole, key=faults, default=None)
 
 
-def _file_name(piece: Generated) -> str:
-    """Return `Romantic_Schubert-Franz_Art-Song_seed0_0001`, or `piece_seed0_0001` unprompted."""
+def _begun(piece: Generated) -> str:
+    """Return the first part of a piece's name: `Romantic_Schubert-Franz_Art-Song`, or `piece`."""
     lines = [line.lstrip("%").strip() for line in piece.prompt.splitlines() if line[:2] != "%%"]
     words = [re.sub(r"[^A-Za-z0-9]+", "-", line).strip("-")[:40] for line in lines if line]
-    begun = "_".join(word for word in words[:3] if word) or "piece"
-    return f"{begun}_seed{piece.seed}_{piece.index + 1:04d}"
+    return "_".join(word for word in words[:3] if word) or "piece"

@@ -103,6 +103,8 @@ class GenerateConfig:
     """Then keep the most likely ones that together reach this probability."""
     temperature: float = 1.2
     """Then raise each probability to 1 / temperature."""
+    threads: int = 1
+    """Processor threads; more than one helps models of hundreds of millions of parameters only."""
     device: str = "auto"
     """`cpu`, `cuda`, `mps`, or `auto` for the fastest there is."""
     show: bool = True
@@ -115,8 +117,9 @@ class GenerateConfig:
             raise ValueError(
                 f"period, composer and instrumentation go together, got {' / '.join(prompt)!r}"
             )
-        if self.samples < 1:
-            raise ValueError(f"samples must be >= 1, got {self.samples}")
+        for name in ("samples", "threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
 
     def torch_device(self) -> str:
         """Return the device's name for torch, `auto` resolved."""

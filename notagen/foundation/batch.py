@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import joblib
 import jsonlines
 
-from notagen.foundation.errors import ScoreError
+from notagen.foundation.errors import InputError, ScoreError
 from notagen.foundation.files import replaced_when_done
 
 Item = TypeVar("Item")
@@ -68,6 +68,9 @@ def keep_results(
         path_of: Returns the path that names an item in `rejects`.
         stage: Script that asks, such as `1_xml2abc`.
         rejects: A JSONL file.
+
+    Raises:
+        InputError: If a line of an existing `rejects` cannot be read.
     """
     results: list[Result] = []
     refusals: list[Refusal] = []
@@ -84,7 +87,11 @@ def _write_refusals(path: Path, stage: str, refusals: Iterable[Refusal]) -> None
     kept: list[dict[str, str]] = []
     if path.is_file():
         with jsonlines.open(path) as lines:
-            kept = [line for line in lines if line.get("stage") != stage]
+            try:
+                kept = [line for line in lines.iter(type=dict) if line.get("stage") != stage]
+            except jsonlines.InvalidLineError as error:
+                message = f"{path}:{error.lineno}: found no JSON object, wanted one"
+                raise InputError(message) from error
     with replaced_when_done(path) as temporary, jsonlines.open(temporary, "w") as writer:
         writer.write_all(kept)
         writer.write_all(dataclasses.asdict(refusal) for refusal in refusals)

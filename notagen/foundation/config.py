@@ -82,4 +82,10 @@ def _fits(value: object, wanted: Any) -> bool:  # noqa: ANN401 -- a type form ha
 
 
 def _spell(wanted: Any) -> str:  # noqa: ANN401 -- a type form has no common type
-    return wanted.__name__ if isinstance(wanted, type) else str(wanted)
+    if get_origin(wanted) in (Union, types.UnionType):
+        return " | ".join(map(_spell, get_args(wanted)))
+    if get_origin(wanted) is Literal:
+        return " | ".join(map(repr, get_args(wanted)))
+    if wanted is type(None):
+        return "None"
+    return str(wanted) if get_origin(wanted) else getattr(wanted, "__name__", str(wanted))

@@ -105,9 +105,12 @@ def _entry(line: dict[str, Any], path: Path, number: int) -> IndexEntry:
         raise InputError(f"{where}: found no field `path`, wanted the piece's path")
     for name, value in line.items():
         wanted = int if name in _WHOLE_NUMBERS else str
-        if name in _KNOWN and value is not None and not isinstance(value, wanted):
+        if name in _KNOWN and value is not None and type(value) is not wanted:
             raise InputError(f"{where}: found {name} = {value!r}, wanted {wanted.__name__}")
-    inside(path.parent, line["path"])
+    try:
+        inside(path.parent, line["path"])
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
     known = {name: value for name, value in line.items() if name in _KNOWN}
     extra = {name: value for name, value in line.items() if name not in _KNOWN}
     return IndexEntry(**known, extra=extra)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, ParamSpec, TypeVar
 
-from notagen.foundation.errors import ConversionError
+from notagen.foundation.errors import ConversionError, ScoreError
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -34,8 +34,8 @@ def limited(
     counts from its turn. Forked and joblib processes start workers of their own.
 
     Raises (from the decorated function):
-        ConversionError: If the time is up or the worker crashed; what the function itself raises
-            comes through unchanged.
+        ConversionError: If the time is up, the worker crashed, or the function raised anything
+            but a ScoreError, which comes through unchanged.
     """
 
     def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
@@ -50,8 +50,11 @@ def limited(
                 raise ConversionError(f"{name}: not done after {seconds:g} s; given up") from late
             except ConnectionError as crash:
                 raise ConversionError(f"{name}: crashed ({crash})") from crash
-            if error is not None:
+            if isinstance(error, ScoreError):
                 raise error
+            if error is not None:
+                # foreign code raises whatever it trips over: one piece is at fault, not the batch
+                raise ConversionError(f"{name}: {type(error).__name__}: {error}") from error
             return result
 
         return call
@@ -105,7 +108,8 @@ class _Desk:
     def __init__(self) -> None:
         self.clear()
         # a forked child gets a desk of its own: it must not use, or wait for, its parent's
-        os.register_at_fork(after_in_child=self.clear)
+        if hasattr(os, "register_at_fork"):  # Windows never forks
+            os.register_at_fork(after_in_child=self.clear)
 
     def clear(self) -> None:
         self._turn = threading.Lock()
@@ -140,11 +144,16 @@ def _serve(pipe: Connection) -> None:
         except EOFError:
             return
         # if the parent is killed, nobody stops an endless call: the alarm's default is to end us
-        signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE)
+        _set_alarm(seconds + _GRACE)
         try:
             function = getattr(importlib.import_module(module), name).__wrapped__
             pipe.send((function(*args, **kwargs), None))
         except Exception as error:  # noqa: BLE001 -- raised again on the other side
             error.add_note(traceback.format_exc())
             pipe.send((None, error))
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        _set_alarm(0)
+
+
+def _set_alarm(seconds: float) -> None:
+    if hasattr(signal, "setitimer"):  # Windows has none
+        signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -34,7 +34,7 @@ def clean(standard_abc: str) -> str:
             if line.startswith("%%score"):
                 lines.append(" ".join(line.split()))
         elif line.startswith("%"):
-            if in_header and not lines:
+            if in_header and all(re.match("%[^%]", prompt) for prompt in lines):
                 lines.append(line)
         elif field:
             if field[1] in _KEPT_FIELDS:

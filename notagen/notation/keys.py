@@ -15,7 +15,10 @@ _MODES = {
     "maj": 0, "ion": 0, "mix": -1, "dor": -2, "min": -3, "m": -3, "aeo": -3, "phr": -4,
     "loc": -5, "lyd": 1,
 }  # fmt: skip
-_KEY = re.compile(r"([A-G])([#b]?)\s*((?:maj|ion|mix|dor|min|m|aeo|phr|loc|lyd)[a-z]*)?", re.I)
+_KEY = re.compile(
+    r"([A-G])([#b]?)(?:\s*((?:maj|ion|mix|dor|min|aeo|phr|loc|lyd)[a-z]*|m(?![a-z])))?(?![a-z])",
+    re.I,
+)
 _NOT_A_KEY = re.compile(r"none|treble|bass|alto|tenor|perc|clef|HP|Hp|middle|stafflines|octave")
 
 
@@ -54,7 +57,7 @@ def parse_key(value: str) -> Key | None:
     match = _KEY.match(value)
     if match is None:
         raise NotationError(f"K:{value}: found no key, wanted one such as Eb or F#min")
-    letter, sign, mode = match[1].upper(), match[2], match[3] or ""
+    letter, sign, mode = match[1].upper(), match[2].lower(), match[3] or ""
     fifths = fifths_of(letter, {"#": 1, "b": -1, "": 0}[sign]) + _mode_shift(mode)
     if not -7 <= fifths <= 7:
         raise NotationError(f"K:{value}: found {abs(fifths)} accidentals, wanted at most 7")

@@ -38,7 +38,7 @@ _KINDS = {
     "chord_close": r"\]\d*(?:/+\d*)?",
     "grace_open": r"\{/?",
     "grace_close": r"\}",
-    "slur": r"\.?[()]",
+    "slur": r"\.?\((?!\d)|\.?\)|\(",  # `.(3` is a dot before a tuplet
     "tie": r"\.?-",
     "broken": r">+|<+",
     "shorthand": r"[.~H-Wh-wy]",

@@ -49,23 +49,20 @@ def transpose(abc: str, key: str) -> str:
         return abc
     voices: dict[str, _Voice] = {}
     unpitched: set[str] = set()
-    voice, in_body, lines = "1", False, []
+    voice, key_seen, lines = "1", False, []
     for line in abc.split("\n"):
         if line.startswith("V:"):
             words = line[2:].split()
             voice = words[0] if words else "1"
-            if "perc" in words:
+            if "perc" in words or "clef=perc" in words:
                 unpitched.add(voice)
-        if not in_body and line.startswith("K:"):
+        if not key_seen and line.startswith("K:"):
             lines.append(f"K:{_moved_key(parse_key(line[2:]) or header_key, shift).text}")
+            key_seen = True
             continue
-        if not in_body and (not line or line[0] == "%" or re.match(r"[A-Za-z]:", line)):
-            lines.append(line)
-            continue
-        in_body = True
-        if line.startswith("K:"):
-            new, voices[voice] = _field(line[2:], shift, voices.get(voice))
-            lines.append(f"K:{new}")
+        if line.startswith("K:") and voice not in unpitched:
+            state = voices.setdefault(voice, _Voice(header_key, shift))
+            lines.append(f"K:{_moved_field(line[2:], shift, state)}")
         elif not line or line[0] == "%" or re.match(r"[A-Za-z]:", line):
             lines.append(line)
         else:
@@ -178,9 +175,8 @@ def _transpose_line(
             match = FIELD.fullmatch(text)
             if match and match["name"] == "V":
                 voice = match["value"].split()[0] if match["value"].split() else voice
-            elif match and match["name"] == "K":
-                new, voices[voice] = _field(match["value"], shift, state)
-                text = f"[K:{new}]"
+            elif match and match["name"] == "K" and voice not in unpitched:
+                text = f"[K:{_moved_field(match['value'], shift, state)}]"
         elif voice in unpitched:
             pass
         elif kind == "note":
@@ -230,16 +226,13 @@ def _moved_key(key: Key, shift: int) -> Key:
     return key._replace(fifths=fifths)
 
 
-def _field(value: str, shift: int, state: _Voice | None) -> tuple[str, _Voice]:
-    """Return a `K:` field's value moved, and the voice's state under that key."""
-    key = parse_key(value)
+def _moved_field(value: str, shift: int, state: _Voice) -> str:
+    """Return a `K:` field's value moved, and put the voice under that key."""
+    key = Key(0, "", "") if value.strip().startswith("none") else parse_key(value)
     if key is None:  # a clef, as a rule: it changes no pitch
-        return value, state or _Voice(Key(0, "", ""), shift)
-    if state is None:
-        state = _Voice(key, shift)
-    else:
-        state.set_key(key, shift)
-    return _moved_key(key, shift).text, state
+        return value
+    state.set_key(key, shift)
+    return _moved_key(key, shift).text
 
 
 def _format_place(place: _Place) -> str:

@@ -125,6 +125,8 @@ def _split_voices(abc: str) -> tuple[list[str], dict[str, str]]:
             and not _opens_body(field, key_seen, header)
         ):
             header.append(line)
+            if key_seen and line.startswith("V:"):  # its music may follow at once
+                voice = (defined_voices([line]) or [voice])[0]
             key_seen = key_seen or line.startswith("K:")
             continue
         in_header = False

@@ -5,6 +5,7 @@ leaves fresh files alone, and returns the piece's line for the next index.
 """
 
 import dataclasses
+import filecmp
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -61,7 +62,7 @@ def fetch_piece(job: FetchJob) -> IndexEntry:
     """
     piece = job.piece
     target = job.folder / f"{piece.id}{piece.suffix}"
-    if not is_fresh(target, piece.source):
+    if not _is_fetched(piece, target):
         export_musicxml(piece, target)
     return IndexEntry(
         path=f"{job.folder.name}/{target.name}",
@@ -87,7 +88,7 @@ def convert_piece(job: ConvertJob) -> IndexEntry:
     if not source.is_file():
         raise ConversionError(f"{source}: the index names it, but it is not there")
     name = job.entry.id or PurePosixPath(job.entry.path).stem
-    target = job.folder / f"{name}.abc"
+    target = inside(job.folder, f"{name}.abc")
     if not is_fresh(target, source):
         write_text(target, musicxml_to_abc(source))
     return dataclasses.replace(job.entry, path=f"{job.folder.name}/{name}.abc", id=name)
@@ -130,6 +131,13 @@ def preprocess_piece(job: PreprocessJob) -> IndexEntry:
     except ScoreError as error:
         raise type(error)(f"{source}: {error}") from error
     return entry
+
+
+def _is_fetched(piece: SourcePiece, target: Path) -> bool:
+    """Tell whether the file is this very piece; one of that name may come from another folder."""
+    if piece.is_native:
+        return target.is_file() and filecmp.cmp(piece.source, target, shallow=False)
+    return is_fresh(target, piece.source)
 
 
 def convert_back(job: tuple[Path, Path]) -> Path:

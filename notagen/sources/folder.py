@@ -59,8 +59,12 @@ def _read_metadata(metadata: Path, files: set[str]) -> dict[str, dict[str, str]]
                 message = f"{metadata}:{number}: found no JSON object, wanted one"
                 raise InputError(message) from error
             path = line.get("path")
-            if path not in files:
+            if not isinstance(path, str) or path not in files:
                 raise InputError(
                     f"{metadata}:{number}: found path {path!r}, wanted one of the folder's files"
                 )
-            known[path] = {name: str(line[name]) for name in _KNOWN if line.get(name)}
+            facts = {name: line[name] for name in _KNOWN if line.get(name)}
+            for name, value in facts.items():
+                if not isinstance(value, str):
+                    raise InputError(f"{metadata}:{number}: found {name} = {value!r}, wanted str")
+            known[path] = facts

@@ -1,0 +1,52 @@
+# make demo   from music21's corpus to a generated score, in a few minutes
+# make test   lint, types, floors and tests
+# Each makes .venv and installs what it needs the first time; after that both work offline.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(CURDIR)/$(VENV)/bin
+# one process on this machine's processors; without flags the launcher asks for `accelerate config`
+LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no \
+          --dynamo_backend no --num_cpu_threads_per_process 2
+
+.PHONY: demo test test-long lint types floors clean
+
+demo: $(VENV)/installed
+	cd data && $(BIN)/python 0_fetch.py --pieces bach-bwv --limit 150
+	cd data && $(BIN)/python 1_xml2abc.py
+	cd data && $(BIN)/python 2_preprocess.py
+	cd pretrain && $(LAUNCH) train-gen.py
+	cd finetune && $(LAUNCH) train-gen.py
+	cd inference && $(BIN)/python generate.py --samples 4 --num-bars 16
+
+test: lint types floors
+	$(BIN)/python -m pytest
+
+# ten minutes of random tunes, and the tests that take minutes
+test-long: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m "slow or not slow" --timeout 1800
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest tests/notation tests/tokenizer --timeout 1800
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/installed-dev
+	$(BIN)/mypy
+	for stage in data pretrain finetune inference; do (cd $$stage && $(BIN)/mypy --strict --config-file ../pyproject.toml *.py) || exit 1; done
+
+floors: $(VENV)/installed-dev
+	$(BIN)/lint-imports
+
+$(VENV)/installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"found Python {sys.version.split()[0]}, wanted 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -r requirements.txt
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/pip install --quiet -e ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) data/out pretrain/runs finetune/runs inference/out

@@ -1,0 +1,166 @@
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from notagen.foundation.config import check_fields, parse_config, run_stage
+from notagen.foundation.errors import InputError, MissingInputError, NotationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One field of each form that the stages use."""
+
+    out: Path = Path("out")
+    """A folder."""
+    count: int = 3
+    share: float = 0.5
+    source: Literal["corpus", "folder"] = "corpus"
+    pieces: tuple[str, ...] = ()
+    limit: int | None = None
+    folder: Path | None = None
+    show: bool = True
+    pair: tuple[int, str] = (1, "a")
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.count < 1:
+            raise ValueError(f"count must be >= 1, got {self.count}")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "wanted", "found"),
+    [
+        ("out", "out", "Path", "'out' (str)"),
+        ("count", True, "int", "True (bool)"),
+        ("count", 3.0, "int", "3.0 (float)"),
+        ("count", "3", "int", "'3' (str)"),
+        ("share", "0.5", "float", "'0.5' (str)"),
+        ("share", True, "float", "True (bool)"),
+        ("source", "web", "'corpus' | 'folder'", "'web' (str)"),
+        ("pieces", ["bach"], "tuple[str, ...]", "['bach'] (list)"),
+        ("pieces", "bach", "tuple[str, ...]", "'bach' (str)"),
+        ("pieces", ("bach", 3), "tuple[str, ...]", "('bach', 3) (tuple)"),
+        ("limit", "3", "int | None", "'3' (str)"),
+        ("limit", False, "int | None", "False (bool)"),
+        ("folder", "x", "Path | None", "'x' (str)"),
+        ("show", 1, "bool", "1 (int)"),
+        ("pair", (1,), "tuple[int, str]", "(1,) (tuple)"),
+        ("pair", ("a", 1), "tuple[int, str]", "('a', 1) (tuple)"),
+    ],
+)
+def test_wrong_type_is_named(field: str, value: object, wanted: str, found: str) -> None:
+    values: dict[str, Any] = {field: value}
+    with pytest.raises(TypeError) as caught:
+        Settings(**values)
+    assert str(caught.value) == f"Settings.{field} must be {wanted}, got {found}"
+
+
+def test_right_types_pass() -> None:
+    settings = Settings(
+        out=Path("x"), share=1, limit=4, folder=Path("y"), pieces=("a", "b"), pair=(2, "b")
+    )
+    assert settings.share == 1
+    assert Settings(limit=None, folder=None).limit is None
+
+
+def parse(monkeypatch: pytest.MonkeyPatch, *flags: str) -> Settings:
+    monkeypatch.setattr(sys, "argv", ["stage.py", *flags])
+    return parse_config(Settings(count=7))
+
+
+def test_flags_override_the_values_of_the_instance(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert parse(monkeypatch) == Settings(count=7)
+    flags = ("--limit", "2", "--pieces", "a-", "b-", "--no-show", "--source", "folder")
+    assert parse(monkeypatch, *flags) == Settings(
+        count=7, limit=2, pieces=("a-", "b-"), show=False, source="folder"
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--speed", "3"), "--speed"),
+        (("--count", "many"), "--count"),
+        (("--source", "web"), "--source"),
+        (("--count", "0"), "count must be >= 1, got 0"),
+    ],
+)
+def test_bad_flags_end_with_code_2_and_one_message(
+    flags: tuple[str, str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse(monkeypatch, *flags)
+    assert caught.value.code == 2
+    printed = capsys.readouterr()
+    assert said in printed.err + printed.out
+    assert "Traceback" not in printed.err + printed.out
+
+
+def test_help_lists_every_field(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse(monkeypatch, "--help")
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert all(f"--{name}" in text for name in ("out", "count", "pieces", "limit", "folder"))
+    assert "A folder." in text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InputError("x.jsonl:3: found no path"),
+        MissingInputError("x.jsonl is not there; data/0_fetch.py writes it"),
+        NotationError("bar 3: found nothing"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_line(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["stage.py"])
+
+    def main(settings: Settings) -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as caught:
+        run_stage(main, Settings())
+    # a text as exit code: Python prints it as a line on standard error and exits with 1
+    assert caught.value.code == f"error: {error}"
+
+
+def test_stopping_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["stage.py"])
+
+    def main(settings: Settings) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as caught:
+        run_stage(main, Settings())
+    assert caught.value.code == "stopped; run the same command again to go on"
+
+
+@pytest.mark.parametrize("kind", [ValueError, FileNotFoundError, ZeroDivisionError])
+def test_a_fault_of_ours_keeps_its_traceback(
+    kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["stage.py"])
+
+    def main(settings: Settings) -> None:
+        raise kind("ours")
+
+    with pytest.raises(kind, match="ours"):
+        run_stage(main, Settings())
+
+
+def test_main_gets_the_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["stage.py", "--count", "9"])
+    seen: list[int] = []
+    run_stage(lambda settings: seen.append(settings.count), Settings())
+    assert seen == [9]

@@ -1,0 +1,89 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from notagen.foundation.errors import InputError, MissingInputError
+from notagen.sources.folder import folder_pieces
+
+
+@pytest.fixture
+def scores(tmp_path: Path) -> Path:
+    folder = tmp_path / "scores"
+    for name in ("a/movement1.mxl", "b/movement1.mxl", "b/x.XML", "c d.musicxml"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    for name in ("notes.txt", ".hidden.xml", "b/tune.abc"):
+        (folder / name).touch()
+    (folder / ".git").mkdir()
+    (folder / ".git" / "y.xml").touch()
+    (folder / "folder.xml").mkdir()
+    return folder
+
+
+def metadata(folder: Path, *lines: object) -> Path:
+    path = folder.parent / "metadata.jsonl"
+    text = (line if isinstance(line, str) else json.dumps(line) for line in lines)
+    path.write_text("".join(f"{line}\n" for line in text), encoding="utf-8")
+    return path
+
+
+def test_files_of_one_name_in_two_folders_stay_two(scores: Path) -> None:
+    pieces = folder_pieces(scores)
+    assert {piece.id: piece.work for piece in pieces} == {
+        "a-movement1": "a/movement1",
+        "b-movement1": "b/movement1",
+        "b-x": "b/x",
+        "c_d": "c d",
+    }
+    assert pieces[0].source == scores / "a" / "movement1.mxl"
+    assert all(piece.composer is None and piece.is_native for piece in pieces)
+    assert [piece.suffix for piece in pieces] == [".mxl", ".mxl", ".xml", ".musicxml"]
+
+
+def test_metadata_is_taken_over(scores: Path) -> None:
+    facts = {
+        "composer": "Liszt, Franz",
+        "period": "Romantic",
+        "instrumentation": "Keyboard",
+        "work": "S. 541",
+        "title": "Liebestraum",
+        "licence": "CC0",
+    }
+    path = metadata(
+        scores, {"path": "a/movement1.mxl", "mood": "calm", **facts}, {"path": "b/x.XML"}
+    )
+    first, second, third, _ = folder_pieces(scores, path)
+    assert {name: getattr(first, name) for name in facts} == facts
+    assert (second.composer, second.work) == (None, "b/movement1")
+    assert (third.composer, third.work) == (None, "b/x")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{", "found no JSON object, wanted one"),
+        ('["a"]', "found no JSON object, wanted one"),
+        ({"composer": "x"}, "found path None, wanted one of the folder's files"),
+        ({"path": "no.mxl"}, "found path 'no.mxl', wanted one of the folder's files"),
+        ({"path": ["a"]}, "found path ['a'], wanted one of the folder's files"),
+        ({"path": "../scores/b/x.XML"}, "found path '../scores/b/x.XML', wanted one of the"),
+        ({"path": "b/x.XML", "composer": ["x"]}, "found composer = ['x'], wanted str"),
+        ({"path": "b/x.XML", "work": 541}, "found work = 541, wanted str"),
+    ],
+)
+def test_bad_metadata_is_named_by_line(scores: Path, line: object, said: str) -> None:
+    path = metadata(scores, {"path": "a/movement1.mxl"}, line)
+    with pytest.raises(InputError) as caught:
+        folder_pieces(scores, path)
+    assert str(caught.value).startswith(f"{path}:2: {said}")
+
+
+def test_nothing_to_find(tmp_path: Path, scores: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"empty: found no \.mxl or \.xml or \.musicxml file"):
+        folder_pieces(tmp_path / "empty")
+    with pytest.raises(MissingInputError, match="nowhere is not there"):
+        folder_pieces(tmp_path / "nowhere")
+    with pytest.raises(MissingInputError, match=r"no\.jsonl is not there"):
+        folder_pieces(scores, tmp_path / "no.jsonl")
