@@ -12,7 +12,7 @@ LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_pr
 .PHONY: demo test test-long lint types floors clean
 
 demo: $(VENV)/installed
-	cd data && $(BIN)/python 0_fetch.py --pieces bach-bwv --limit 150
+	cd data && $(BIN)/python 0_fetch.py --pieces bach-bwv --limit 120
 	cd data && $(BIN)/python 1_xml2abc.py
 	cd data && $(BIN)/python 2_preprocess.py
 	cd pretrain && $(LAUNCH) train-gen.py

@@ -5,9 +5,8 @@ from tqdm import tqdm
 from config import CONFIG
 from notagen.foundation.batch import keep_results, run_batch
 from notagen.foundation.config import run_stage
-from notagen.foundation.errors import InputError
 from notagen.foundation.index import read_index, write_index
-from notagen.preparation.pieces import ConvertJob, convert_piece
+from notagen.preparation.pieces import ConvertJob, check_names, convert_piece
 from notagen.stages import DataConfig
 
 
@@ -15,8 +14,7 @@ def main(config: DataConfig) -> None:
     """Convert what musicxml.jsonl lists and write abc.jsonl."""
     index = config.out / "musicxml.jsonl"
     entries = list(read_index(index, made_by="data/0_fetch.py"))
-    if not entries:
-        raise InputError(f"{index}: found no scores, wanted at least one")
+    check_names(entries, index)
 
     jobs = [ConvertJob(entry, index, config.out / "abc") for entry in entries]
     outcomes = tqdm(run_batch(convert_piece, jobs, workers=config.workers), total=len(jobs))

@@ -5,10 +5,9 @@ from tqdm import tqdm
 from config import CONFIG
 from notagen.foundation.batch import keep_results, run_batch
 from notagen.foundation.config import run_stage
-from notagen.foundation.errors import InputError
 from notagen.foundation.index import read_index, write_index
 from notagen.notation.keys import KEYS
-from notagen.preparation.pieces import PreprocessJob, preprocess_piece
+from notagen.preparation.pieces import PreprocessJob, check_names, preprocess_piece
 from notagen.preparation.split import split_by_work
 from notagen.stages import DataConfig
 
@@ -17,8 +16,7 @@ def main(config: DataConfig) -> None:
     """Interleave what abc.jsonl lists and write train.jsonl and eval.jsonl."""
     index = config.out / "abc.jsonl"
     entries = list(read_index(index, made_by="data/1_xml2abc.py"))
-    if not entries:
-        raise InputError(f"{index}: found no tunes, wanted at least one")
+    check_names(entries, index)
 
     keys = KEYS if config.keys == "all" else ()
     jobs = [PreprocessJob(entry, index, config.out / "interleaved", keys) for entry in entries]

@@ -15,7 +15,8 @@ def main(config: DataConfig) -> None:
     folder = config.abc or config.out / "abc"
     if not folder.is_dir():
         raise MissingInputError(f"{folder} is not there; data/1_xml2abc.py writes ABC files")
-    tunes = sorted(folder.rglob("*.abc"))
+    # hidden ones are what a kill left of a file that was being written
+    tunes = sorted(path for path in folder.rglob("*.abc") if not path.name.startswith("."))
     if not tunes:
         raise InputError(f"{folder}: found no .abc file, wanted at least one")
 

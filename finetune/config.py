@@ -12,10 +12,11 @@ CONFIG = FinetuneConfig(
     eval_index=ROOT / "data" / "out" / "eval.jsonl",
     run_folder=STAGE / "runs" / "demo",
     weights=ROOT / "pretrain" / "runs" / "demo" / "best",
-    epochs=4,
-    batch_size=4,
+    epochs=8,
+    batch_size=1,
     # for the demonstration's small model; 1e-5 suits the sizes of the paper
-    peak_learning_rate=3e-4,
-    warmup_steps=5,
+    peak_learning_rate=1e-3,
+    schedule="cosine",
+    warmup_steps=10,
     save_steps=50,
 )

@@ -7,7 +7,7 @@ from notagen.stages import GenerateConfig
 STAGE = Path(__file__).resolve().parent
 
 CONFIG = GenerateConfig(
-    weights=STAGE.parent / "finetune" / "runs" / "mini" / "best",
+    weights=STAGE.parent / "finetune" / "runs" / "demo" / "best",
     out=STAGE / "out",
     period="Baroque",
     composer="Bach, Johann Sebastian",

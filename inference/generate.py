@@ -21,7 +21,10 @@ def main(config: GenerateConfig) -> None:
     model = load_model(config.weights, device=config.torch_device())
     sampling = Sampling(top_k=config.top_k, top_p=config.top_p, temperature=config.temperature)
     controls = Controls(
-        num_bars=config.num_bars, max_patches=config.max_patches, max_seconds=config.max_seconds
+        num_bars=config.num_bars,
+        valid_bars=config.valid_bars,
+        max_patches=config.max_patches,
+        max_seconds=config.max_seconds,
     )
     prompt = None
     if config.period:

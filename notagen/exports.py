@@ -63,7 +63,7 @@ class GenerationFolder:
                 for line in lines.iter(type=dict):
                     if all(line.get(name) == value for name, value in self.run.items()):
                         found[line["index"]] = line
-            except (jsonlines.InvalidLineError, KeyError) as error:
+            except (jsonlines.InvalidLineError, KeyError, TypeError) as error:
                 message = f"{self._lines}: found a line that describes no piece, wanted none"
                 raise InputError(message) from error
         return [found[index] for index in sorted(found)]

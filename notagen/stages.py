@@ -4,8 +4,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from notagen.foundation.config import check_fields
 from notagen.model.config import ModelConfig
 from notagen.training.settings import TrainConfig
@@ -93,6 +91,8 @@ class GenerateConfig:
     """The same seed, settings and weights write the same pieces."""
     num_bars: int | None = None
     """Bars of each piece; None leaves the length to the model."""
+    valid_bars: bool = True
+    """Take faulty bars back and write them again; off is the plain model."""
     max_patches: int | None = 4096
     """A piece that reaches so many patches ends with what it has; None for no limit."""
     max_seconds: float | None = None
@@ -125,6 +125,8 @@ class GenerateConfig:
         """Return the device's name for torch, `auto` resolved."""
         if self.device != "auto":
             return self.device
+        import torch  # here: the scripts of data/ need no torch, whose import takes a second
+
         if torch.cuda.is_available():
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -51,6 +51,10 @@ class CachedModel:
         """Begin with an empty context."""
         self.patches.length = 0
 
+    def rewind(self, count: int) -> None:
+        """Forget the patches that were read last, `count` of them, at most all."""
+        self.patches.length -= count
+
     def read(self, patches: Tensor) -> Tensor:
         """Read patches behind those already read and return the state after the last, (B, H).
 

@@ -39,6 +39,7 @@ class GrowingTune:
                     self.open_patch = self.patches.pop()
         # The patches shown in every context: the prompt's header, later all of the header.
         self._head = self._line_starts[len(header)] if body else len(self.patches)
+        self._body_start = self._head if body else None
 
     def add(self, patch: list[int]) -> str:
         """Add a closed patch, the open one filled up if there is one, and return its new text."""
@@ -47,6 +48,7 @@ class GrowingTune:
             self._line_starts.append(len(self.patches))
             if not self.in_body and text.startswith("["):
                 self.in_body = True
+                self._body_start = len(self.patches)
                 if len(self.patches) <= self._longest_head:
                     self._head = len(self.patches)
         new_text = text[len(self.open_patch) :]
@@ -55,6 +57,24 @@ class GrowingTune:
         self.at_line_start = text.endswith("\n")
         self.bars_done += self.in_body and self.at_line_start
         return new_text
+
+    @property
+    def last_line(self) -> str:
+        """The text of the line that was begun last."""
+        return self._tokenizer.decode(self.patches[self._line_starts[-1] :])
+
+    @property
+    def header(self) -> str:
+        """The text above the body, prompt lines among it; all of it while there is no body."""
+        return self._tokenizer.decode(self.patches[: self._body_start])
+
+    def drop_line(self) -> int:
+        """Take the body line that was ended last back, and return how many patches it had."""
+        start = self._line_starts.pop()
+        dropped = len(self.patches) - start
+        del self.patches[start:]
+        self.bars_done -= 1
+        return dropped
 
     def context(self) -> list[list[int]]:
         """Return the patches to read: all that fit, or header and newest lines of a longer tune.

@@ -17,6 +17,11 @@ class Controls:
     """Exact number of bars, that is of body lines: each line's counter `[r:i/n]` is written for
     the model, which cannot end the piece before the last line and must end it after. Lines of the
     prompt's own body count. None leaves the length to the model."""
+    valid_bars: bool = False
+    """Take a bar back and write it again while it is faulty: a voice twice or unknown, an open
+    bracket, voices that do not last equally long, unequal barlines."""
+    max_retries: int = 16
+    """So many times a bar is written again at most; then it stays as it is."""
     max_patches: int | None = None
     """Patches the model may write for one piece; None for no limit."""
     max_seconds: float | None = None
@@ -29,6 +34,8 @@ class Controls:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be >= 1, got {value}")
+        if self.max_retries < 0:
+            raise ValueError(f"max_retries must be >= 0, got {self.max_retries}")
         if self.max_seconds is not None and not 0 < self.max_seconds < math.inf:
             raise ValueError(f"max_seconds must be > 0 and finite, got {self.max_seconds}")
 

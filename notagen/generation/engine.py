@@ -13,6 +13,7 @@ from torch import Tensor
 from notagen.generation.cache import CachedModel
 from notagen.generation.context import GrowingTune
 from notagen.generation.controls import NO_CONTROLS, Controls
+from notagen.generation.finish import line_faults
 from notagen.generation.prompts import Prompt, prompt_text
 from notagen.generation.sampling import (
     DEFAULT_SAMPLING,
@@ -27,6 +28,7 @@ from notagen.tokenizer.vocabulary import BOS, EOS, PAD, SIZE, encode_characters
 
 NEWLINE = ord("\n")
 OPENING = ord("[")
+CONTROLS = [id_ for id_ in (*range(EOS + 1, 32), 127) if id_ != NEWLINE]
 
 Reason = Literal["eos", "max_patches", "max_seconds"]
 
@@ -48,7 +50,9 @@ class Generated:
     reason: Reason
     """Why it ended: the eos patch, or the name of the limit it met."""
     patches: int
-    """Patches the model wrote, the eos patch left out."""
+    """Patches the model wrote, the eos patch and bars taken back left out."""
+    retries: int
+    """Bars that were taken back and written again, see `Controls.valid_bars`."""
     seconds: float
     """Time it took."""
 
@@ -81,10 +85,11 @@ class Generator:
         self.sampling = sampling
         self._tokenizer = PatchTokenizer(config.patch_size, config.patch_length)
         self._model = CachedModel(model)
-        # What may be drawn: no pads; a bos only as the start of the eos patch, and no empty patch.
-        self._inside = _forbid(PAD, BOS)
-        self._first = _forbid(PAD, BOS, EOS)
-        self._first_or_end = _forbid(PAD, EOS)
+        # What may be drawn: no pads; a bos only as the start of the eos patch, and no empty patch;
+        # no control characters, which no tune holds and some readers take for line ends.
+        self._inside = _forbid(PAD, BOS, *CONTROLS)
+        self._first = _forbid(PAD, BOS, EOS, *CONTROLS)
+        self._first_or_end = _forbid(PAD, EOS, *CONTROLS)
 
     def generate(
         self,
@@ -125,6 +130,7 @@ class Generator:
         generator = torch.Generator().manual_seed(piece_seed(seed, index))
         tune = GrowingTune(self._tokenizer, prompt)
         texts: list[str] = []
+        line: list[str] = []  # of the bar that may be taken back
 
         def tell(text: str) -> None:
             texts.append(text)
@@ -133,7 +139,7 @@ class Generator:
 
         tell(prompt)
         due = list(tune.open_patch)
-        num_read = num_written = 0
+        num_read = num_written = retries = line_retries = 0
         self._model.forget()
         while True:
             reason = _reason_to_end(tune, controls, num_written, started)
@@ -149,7 +155,23 @@ class Generator:
                 reason = "eos"
                 break
             num_written += 1
-            tell(tune.add(patch))
+            line.append(tune.add(patch))
+            if controls.valid_bars and tune.in_body and not tune.at_line_start:
+                continue
+            if (
+                controls.valid_bars
+                and tune.in_body
+                and line_retries < controls.max_retries
+                and line_faults(tune.last_line, tune.header)
+            ):
+                num_written -= tune.drop_line()
+                num_read = self._rewind(tune, num_read)
+                retries, line_retries = retries + 1, line_retries + 1
+            else:
+                tell("".join(line))
+                line_retries = 0
+            line.clear()
+        tell("".join(line))
         return Generated(
             index=index,
             prompt=prompt,
@@ -158,6 +180,7 @@ class Generator:
             finished=reason == "eos",
             reason=reason,
             patches=num_written,
+            retries=retries,
             seconds=time.monotonic() - started,
         )
 
@@ -171,6 +194,19 @@ class Generator:
             self._model.forget()
             unread = tune.context()
         return self._model.read(torch.tensor([unread], device=self._model.device))
+
+    def _rewind(self, tune: GrowingTune, num_read: int) -> int:
+        """Forget the bar that the tune has dropped; return how many patches stay read.
+
+        The patch before the bar is read once more, as what follows depends on its state. Once the
+        window has slid, the context is read afresh.
+        """
+        kept = len(tune.patches) - 1
+        if num_read > self._model.patches.length:
+            self._model.forget()
+            return 0
+        self._model.rewind(num_read - kept)
+        return kept
 
     def _write_patch(
         self,

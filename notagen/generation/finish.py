@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 
 from notagen.foundation.errors import NotationError
+from notagen.notation.checks import check_alignment
+from notagen.notation.interleave import parse_interleaved
 from notagen.notation.lexer import Token, tokens
 from notagen.notation.rests import restore_rests
 from notagen.notation.tune import defined_voices
@@ -54,6 +56,30 @@ def finish(text: str, *, finished: bool) -> FinishedTune:
         header.insert(sum(line.startswith("%") and line[1:2] != "%" for line in header), "X:1\n")
     reduced = "".join(header) + "\n".join(line for line in lines if line) + "\n"
     return FinishedTune(restore_rests(reduced), tuple(repairs))
+
+
+def line_faults(line: str, header: str) -> list[str]:
+    """Return what is wrong with a body line; empty for a sound bar.
+
+    A sound bar has each voice at most once, none that the header does not define, no bracket left
+    open, voices that all last equally long, and one barline for all.
+
+    Args:
+        line: One line, with or without its counter.
+        header: The tune's header.
+    """
+    faults: list[str] = []
+    known = set(defined_voices(header.splitlines()))
+    mended = _mend_line(line.rstrip("\n"), 1, known, faults)
+    if not mended:
+        return [*faults, "found no voice"]
+    try:
+        bar = parse_interleaved(mended).bars[0]
+    except NotationError as error:
+        return [*faults, str(error)]
+    if len({cell.barline for cell in bar.values()}) > 1:
+        faults.append("found different barlines")
+    return [*faults, *check_alignment(mended).problems]
 
 
 def _mend_line(line: str, number: int, known: set[str], repairs: list[str]) -> str:

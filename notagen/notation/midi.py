@@ -157,6 +157,8 @@ def musicxml_to_midi(musicxml: str) -> bytes:
         ConversionError: If the text is no partwise MusicXML, holds no note, or could not be
             played in a minute.
     """
+    # MIDI files know seven sharps or flats at most; the notes carry their own accidentals
+    musicxml = re.sub(r"<fifths>\s*(-?\d+)\s*</fifths>", _playable_signature, musicxml)
     toolkit = loaded(musicxml, {"breaks": "none"})
     mei = ET.fromstring(toolkit.getMEI())  # noqa: S314 -- written by verovio just now
     midi = mido.MidiFile(file=io.BytesIO(base64.b64decode(toolkit.renderToMIDI())), clip=True)
@@ -172,6 +174,10 @@ def musicxml_to_midi(musicxml: str) -> bytes:
     output = io.BytesIO()
     midi.save(file=output)
     return output.getvalue()
+
+
+def _playable_signature(match: re.Match[str]) -> str:
+    return f"<fifths>{max(-7, min(7, int(match[1])))}</fifths>"
 
 
 def _read_staves(group: ET.Element | None, part: int) -> Iterator[_Staff]:

@@ -238,6 +238,8 @@ def _abc_to_document(abc: str) -> str:
         reason = " ".join(messages.getvalue().split())[-200:]
         raise ConversionError(f"abc2xml could not read the tune: {reason}")
     text: str = abc2xml.fixDoctype(documents[0])
+    # the day's date: the same tune shall give the same file on any day
+    text = re.sub(r"<encoding-date>[^<]*</encoding-date>", "", text)
     if "<note" not in text:
         raise ConversionError("found no note in the tune, wanted at least one")
     return text
@@ -254,6 +256,8 @@ def _without_lyrics(document: bytes) -> bytes:
     The converter trips over some of them: a verse named `chorus`, a line break inside a syllable.
     """
     root = ElementTree.fromstring(document)  # noqa: S314 -- entities were refused before
+    if root.find("part/measure") is None:
+        raise ConversionError("found no bar in the score, wanted at least one")
     for note in root.iter("note"):
         for lyric in note.findall("lyric"):
             note.remove(lyric)

@@ -126,7 +126,7 @@ def _split_voices(abc: str) -> tuple[list[str], dict[str, str]]:
         ):
             header.append(line)
             if key_seen and line.startswith("V:"):  # its music may follow at once
-                voice = (defined_voices([line]) or [voice])[0]
+                voice = next(iter(defined_voices([line])), voice)
             key_seen = key_seen or line.startswith("K:")
             continue
         in_header = False

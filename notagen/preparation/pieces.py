@@ -6,10 +6,11 @@ leaves fresh files alone, and returns the piece's line for the next index.
 
 import dataclasses
 import filecmp
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from notagen.foundation.errors import ConversionError, NotationError, ScoreError
+from notagen.foundation.errors import ConversionError, InputError, NotationError, ScoreError
 from notagen.foundation.files import inside, is_fresh, sha256, write_text
 from notagen.foundation.index import IndexEntry
 from notagen.notation.checks import check_alignment
@@ -54,6 +55,30 @@ class PreprocessJob:
     """Empty for the piece's own key alone."""
 
 
+def piece_name(entry: IndexEntry) -> str:
+    """Return the name of a piece's files: its id, or else its path's last part without suffix."""
+    return entry.id or PurePosixPath(entry.path).stem
+
+
+def check_names(entries: Sequence[IndexEntry], index: Path) -> None:
+    """Check that no two pieces of an index would be written to the same file.
+
+    Raises:
+        InputError: If the index is empty, or two pieces would; it names them.
+    """
+    if not entries:
+        raise InputError(f"{index}: found no pieces, wanted at least one")
+    taken: dict[str, str] = {}
+    for entry in entries:
+        # without case: on some file systems a.abc and A.abc are one file
+        other = taken.setdefault(piece_name(entry).lower(), entry.path)
+        if other != entry.path:
+            raise InputError(
+                f"{index}: {other} and {entry.path} would both be written as "
+                f"{piece_name(entry)!r}; wanted a different `id` for each"
+            )
+
+
 def fetch_piece(job: FetchJob) -> IndexEntry:
     """Export a piece as MusicXML.
 
@@ -87,7 +112,7 @@ def convert_piece(job: ConvertJob) -> IndexEntry:
     source = inside(job.index.parent, job.entry.path)
     if not source.is_file():
         raise ConversionError(f"{source}: the index names it, but it is not there")
-    name = job.entry.id or PurePosixPath(job.entry.path).stem
+    name = piece_name(job.entry)
     target = inside(job.folder, f"{name}.abc")
     if not is_fresh(target, source):
         write_text(target, musicxml_to_abc(source))
@@ -107,7 +132,7 @@ def preprocess_piece(job: PreprocessJob) -> IndexEntry:
     source = inside(job.index.parent, job.entry.path)
     if not source.is_file():
         raise NotationError(f"{source}: the index names it, but it is not there")
-    name = PurePosixPath(job.entry.path).stem
+    name = piece_name(job.entry)
     try:
         reduced = omit_rests(interleave(clean(source.read_text(encoding="utf-8"))))
         tune = parse_interleaved(reduced)

@@ -15,6 +15,7 @@ from notagen.preparation.pieces import (
     ConvertJob,
     FetchJob,
     PreprocessJob,
+    check_names,
     convert_back,
     convert_piece,
     fetch_piece,
@@ -203,3 +204,12 @@ def test_back_to_musicxml(bwv66: SourcePiece, tmp_path: Path) -> None:
         convert_back((tune, tmp_path / "new.musicxml"))
     assert str(other.value).startswith(f"{tune}: ")
     assert times(target.parent) == before
+
+
+def test_pieces_that_would_share_a_file_are_refused() -> None:
+    entries = [IndexEntry(path="a/Song.mxl"), IndexEntry(path="b/song.mxl")]
+    with pytest.raises(InputError, match=r"a/Song\.mxl and b/song\.mxl would both"):
+        check_names(entries, Path("musicxml.jsonl"))
+    check_names([IndexEntry(path="a/song.mxl", id="a"), entries[1]], Path("musicxml.jsonl"))
+    with pytest.raises(InputError, match="found no pieces"):
+        check_names([], Path("musicxml.jsonl"))

@@ -165,7 +165,7 @@ def test_instrumentation_is_true_of_bach_and_the_quartets(pieces: list[SourcePie
 def test_native_pieces_are_copied_byte_for_byte(pieces: list[SourcePiece], tmp_path: Path) -> None:
     for suffix in (".mxl", ".xml", ".musicxml"):
         piece = next(p for p in pieces if p.source.suffix == suffix)
-        target = tmp_path / f"{piece.id}{piece.suffix}"
+        target = tmp_path / suffix[1:] / f"{piece.id}{piece.suffix}"
         export_musicxml(piece, target)
         assert target.read_bytes() == piece.source.read_bytes()
         assert list(target.parent.iterdir()) == [target]

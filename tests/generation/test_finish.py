@@ -1,0 +1,83 @@
+import pytest
+
+from notagen.foundation.errors import NotationError
+from notagen.generation.finish import finish
+from notagen.metrics.validity import check_validity
+
+PROMPT = "%Baroque\n%Bach, J. S.\n%Choral\n"
+HEADER = "%%score 1 2\nL:1/8\nM:4/4\nK:C\nV:1 treble\nV:2 bass\n"
+
+
+def mended(*body: str, finished: bool = True) -> tuple[list[str], tuple[str, ...]]:
+    """Return the body lines of the finished tune, and what was mended."""
+    text = HEADER + "".join(f"{line}\n" for line in body)
+    tune = finish(text, finished=finished)
+    return [line for line in tune.abc.splitlines() if line.startswith("[V:")], tune.repairs
+
+
+def test_a_sound_piece_needs_no_mending() -> None:
+    text = f"{PROMPT}{HEADER}[r:0/1][V:1]c8|[V:2]C8|\n[r:1/0][V:1]d8|]\n"
+    tune = finish(text, finished=True)
+    assert tune.repairs == ()
+    assert tune.abc == f"{PROMPT}X:1\n{HEADER}[V:1]c8|[V:2]C8|\n[V:1]d8|][V:2]z8|]\n"
+    assert finish(tune.abc, finished=True) == tune
+
+
+@pytest.mark.parametrize(
+    ("line", "whole", "repairs"),
+    [
+        ("[V:1][ce|[V:2]C|", "[V:1][ce]|[V:2]C|", ["bar 1, V:1: closed `chord_open`"]),
+        ("[V:1]{gc|[V:2]C|", "[V:1]{gc}|[V:2]C|", ["bar 1, V:1: closed `grace_open`"]),
+        ("[V:1][ce[gc]|[V:2]C|", "[V:1][ce][gc]|[V:2]C|", ["bar 1, V:1: closed `chord_open`"]),
+        ("[V:1]c]d|[V:2]C2|", "[V:1]cd|[V:2]C2|", ["bar 1, V:1: dropped a stray `]`"]),
+        ("[V:1]c}d|[V:2]C2|", "[V:1]cd|[V:2]C2|", ["bar 1, V:1: dropped a stray `}`"]),
+        ('[V:1]"c d|[V:2]C2|', "[V:1]c d|[V:2]C2|", ['bar 1, V:1: dropped a stray `"`']),
+        ("[V:1]c&d|[V:2]C2|", "[V:1]cd|[V:2]C2|", ["bar 1, V:1: dropped a stray `&`"]),
+        ("[V:1]c\x01d|[V:2]C2|", "[V:1]cd|[V:2]C2|", ["bar 1, V:1: dropped a stray `'\\x01'`"]),
+        (
+            "[V:1]c|[V:2]C|[V:1]d|",
+            "[V:1]c|[V:2]C|",
+            ["bar 1, V:1: dropped what the voice has besides its bar"],
+        ),
+        (
+            "[V:1]c|[V:7]C|",
+            "[V:1]c|[V:2]z|",
+            ["bar 1, V:7: dropped, as the header defines no such voice"],
+        ),
+    ],
+)
+def test_faults_are_mended_and_named(line: str, whole: str, repairs: list[str]) -> None:
+    assert mended(line) == ([whole], tuple(repairs))
+    assert check_validity(f"{HEADER}{whole}\n").parses
+
+
+def test_text_that_no_voice_has_is_dropped() -> None:
+    body, repairs = mended("[V:1]c|[V:2]C|", "[r:1/0]cde[V:1]d|[V:2]D|")
+    assert body == ["[V:1]c|[V:2]C|", "[V:1]d|[V:2]D|"]
+    assert repairs == ("bar 2: dropped 'cde', which no voice has",)
+
+
+def test_the_begun_bar_of_a_cut_off_piece_is_dropped() -> None:
+    text = f"{HEADER}[r:0/9][V:1]c8|[V:2]C8|\n[r:1/8][V:1]d4 e"
+    tune = finish(text, finished=False)
+    assert tune.abc.splitlines()[-1] == "[V:1]c8|[V:2]C8|"
+    assert tune.repairs == ("bar 2: dropped, as it was cut off",)
+    # cut off between two bars, nothing is begun
+    assert finish(text[: text.index("[r:1")], finished=False).repairs == ()
+    # a piece that came to its end keeps its last bar, line end or not
+    whole = finish(text.replace("d4 e", "d8|]"), finished=True)
+    assert whole.abc.splitlines()[-1] == "[V:1]d8|][V:2]z8|]"
+    assert whole.repairs == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "finished"),
+    [("", True), (HEADER, True), (PROMPT, False), (f"{HEADER}[r:0/3][V:1]c4", False)],
+)
+def test_no_whole_bar(text: str, finished: bool) -> None:
+    with pytest.raises(NotationError, match="found no whole bar in what the model wrote"):
+        finish(text, finished=finished)
+
+
+def test_an_own_number_is_kept() -> None:
+    assert finish(f"X:7\n{HEADER}[V:1]c|\n", finished=True).abc.count("X:") == 1

@@ -1,0 +1,251 @@
+"""The scripts of data/ as a user runs them, each in a process of its own."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from notagen.notation.keys import KEYS
+from notagen.sources.music21_corpus import corpus_folder
+from notagen.stages import DataConfig
+
+DATA = Path(__file__).resolve().parents[2] / "data"
+PIECES = ("bach-bwv66.6", "bach-bwv10.7", "bach-bwv101.7", "bach-bwv102.7")
+ROAD = ("0_fetch.py", "1_xml2abc.py", "2_preprocess.py", "3_abc2xml.py")
+
+
+def command(script: str, out: Path, *flags: str) -> list[str]:
+    workers = () if "--workers" in flags else ("--workers", "1")
+    return [sys.executable, script, "--out", str(out), *workers, *flags]
+
+
+def run(script: str, out: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(script, out, *flags),
+        cwd=DATA,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def printed(result: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return the result's lines after checking that nothing but a progress bar was complained."""
+    assert result.returncode == 0, result.stderr
+    assert complaints(result) == []
+    return result.stdout.splitlines()
+
+
+def complaints(result: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return the lines on standard error besides the progress bar."""
+    lines = result.stderr.replace("\r", "\n").splitlines()
+    return [line for line in lines if line.strip() and "it/s]" not in line and "s/it]" not in line]
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(p.relative_to(folder)): p.read_bytes() for p in files if not p.name.startswith(".")}
+
+
+def times(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that four chorales leave, once through all scripts."""
+    out = tmp_path_factory.mktemp("data") / "out"
+    for script in ROAD:
+        flags = {"0_fetch.py": ("--pieces", *PIECES), "1_xml2abc.py": ("--workers", "2")}
+        (line,) = printed(run(script, out, *flags.get(script, ())))
+        assert line.startswith("kept 4 of 4 "), script
+    return out
+
+
+def test_every_script_writes_what_the_next_one_reads(walked: Path) -> None:
+    for name, suffix in (("musicxml", ".mxl"), ("abc", ".abc")):
+        entries = read(walked / f"{name}.jsonl")
+        assert {entry["id"] for entry in entries} == set(PIECES)
+        for entry in entries:
+            assert entry["path"] == f"{name}/{entry['id']}{suffix}"
+            assert (walked / entry["path"]).is_file()
+    train, kept = read(walked / "train.jsonl"), read(walked / "eval.jsonl")
+    assert {entry["id"] for entry in train + kept} == set(PIECES)
+    assert (len(train), len(kept)) == (3, 1)
+    assert {entry["split"] for entry in train} == {"train"}
+    assert not {entry["work"] for entry in train} & {entry["work"] for entry in kept}
+    for entry in train + kept:
+        folder, name = entry["path"].split("/")
+        assert all((walked / folder / key / f"{name}_{key}.abc").is_file() for key in KEYS)
+    assert {path.stem for path in (walked / "abc2xml").iterdir()} == set(PIECES)
+    assert read(walked / "rejects.jsonl") == []
+
+
+def test_a_second_run_writes_no_score_again(walked: Path) -> None:
+    before, files = contents(walked), times(walked)
+    printed(run("0_fetch.py", walked, "--pieces", *PIECES))
+    for script in ROAD[1:]:
+        printed(run(script, walked))
+    assert contents(walked) == before
+    again = times(walked)
+    changed = {path for path in again if again[path] != files[path]}
+    # the indexes are written anew, whatever was made stays
+    assert {path.suffix for path in changed} == {".jsonl"}
+
+
+def test_killed_and_run_again_it_writes_the_same(walked: Path, tmp_path: Path) -> None:
+    shutil.copytree(walked / "abc", tmp_path / "abc")
+    shutil.copyfile(walked / "abc.jsonl", tmp_path / "abc.jsonl")
+    process = subprocess.Popen(
+        command("2_preprocess.py", tmp_path),
+        cwd=DATA,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    # past the first piece of 15 texts, before the last
+    while len(list(tmp_path.glob("interleaved/*/[!.]*.abc"))) < 17:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    left = contents(tmp_path / "interleaved")
+    whole = contents(walked / "interleaved")
+    assert 17 <= len(left) < len(whole) == 60
+    assert left.items() <= whole.items()
+    assert not (tmp_path / "train.jsonl").exists()
+    printed(run("2_preprocess.py", tmp_path))
+    assert contents(tmp_path / "interleaved") == whole
+    for name in ("train.jsonl", "eval.jsonl"):
+        assert (tmp_path / name).read_bytes() == (walked / name).read_bytes()
+
+
+def test_a_damaged_file_is_rejected_and_the_rest_is_done(tmp_path: Path) -> None:
+    scores, out = tmp_path / "scores", tmp_path / "out"
+    (scores / "b").mkdir(parents=True)
+    for number in (6, 7):
+        source = corpus_folder() / "bach" / {6: "bwv66.6.mxl", 7: "bwv10.7.mxl"}[number]
+        shutil.copyfile(source, scores / f"{number}.mxl")
+    whole = (scores / "6.mxl").read_bytes()
+    (scores / "b" / "broken.mxl").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "about.jsonl").write_text('{"path": "6.mxl", "composer": "Bach"}\n')
+    folder = ("--source", "folder", "--folder", str(scores))
+    lines = printed(run("0_fetch.py", out, *folder, "--metadata", str(tmp_path / "about.jsonl")))
+    assert lines == [f"kept 3 of 3 scores in {out / 'musicxml'}"]
+    assert printed(run("1_xml2abc.py", out)) == [
+        f"kept 2 of 3 scores in {out / 'abc'}",
+        f"the reasons for the others stand in {out / 'rejects.jsonl'}",
+    ]
+    (reject,) = read(out / "rejects.jsonl")
+    assert (reject["path"], reject["stage"]) == ("musicxml/b-broken.mxl", "1_xml2abc")
+    path = out / "musicxml" / "b-broken.mxl"
+    assert reject["reason"].startswith(f"{path}: damaged .mxl archive: ")
+    # a tune that does not add up is refused by the next script; the first reason stays
+    tune = out / "abc" / "7.abc"
+    tune.write_text("L:1/8\nK:C\nV:1\nV:2\nV:1\nc|d|\nV:2\nC|\n")
+    assert printed(run("2_preprocess.py", out, "--keys", "original"))[0] == (
+        f"kept 1 of 2 tunes in {out / 'interleaved'}"
+    )
+    assert read(out / "rejects.jsonl") == [
+        reject,
+        {
+            "path": "abc/7.abc",
+            "stage": "2_preprocess",
+            "reason": f"{tune}: voice V:2 has 1 bars, V:1 has 2",
+        },
+    ]
+    (entry,) = read(out / "train.jsonl")
+    assert (entry["path"], entry["composer"]) == ("interleaved/6", "Bach")
+    assert [path.name for path in (out / "interleaved").rglob("*.abc")] == ["6_A.abc"]
+    # a folder of any other ABC files, with what a kill may leave beside them
+    (tmp_path / "tunes" / "deep").mkdir(parents=True)
+    (tmp_path / "tunes" / "deep" / "x.abc").write_text("L:1/8\nK:C\nc8|\n")
+    (tmp_path / "tunes" / ".x-12.part.abc").write_text("L:1/8\nK:")
+    (tmp_path / "tunes" / "bad.abc").write_text("no tune")
+    back = printed(run("3_abc2xml.py", out, "--abc", str(tmp_path / "tunes")))
+    assert back[0] == f"kept 1 of 2 tunes in {out / 'abc2xml'}"
+    assert "<pitch>" in (out / "abc2xml" / "deep" / "x.musicxml").read_text(encoding="utf-8")
+    assert read(out / "rejects.jsonl")[2] == {
+        "path": str(tmp_path / "tunes" / "bad.abc"),
+        "stage": "3_abc2xml",
+        "reason": f"{tmp_path / 'tunes' / 'bad.abc'}: found no K: line, wanted the tune's key",
+    }
+
+
+@pytest.mark.parametrize(
+    ("script", "index", "flags", "said"),
+    [
+        ("0_fetch.py", None, ("--pieces", "nope"), "found no score whose id begins with nope"),
+        (
+            "1_xml2abc.py",
+            None,
+            (),
+            "{out}/musicxml.jsonl is not there; data/0_fetch.py writes it",
+        ),
+        (
+            "1_xml2abc.py",
+            '{"id": "x"}',
+            (),
+            "{out}/musicxml.jsonl:1: found no field `path`, wanted the piece's path",
+        ),
+        (
+            "2_preprocess.py",
+            '{"path": 3}',
+            (),
+            "{out}/abc.jsonl:1: found path = 3, wanted str",
+        ),
+        (
+            "3_abc2xml.py",
+            None,
+            ("--abc", "{out}"),
+            "{out}: found no .abc file, wanted at least one",
+        ),
+    ],
+)
+def test_input_that_cannot_be_used_is_one_line(
+    script: str, index: str | None, flags: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    if index is not None:
+        name = "musicxml.jsonl" if script.startswith("1") else "abc.jsonl"
+        (tmp_path / name).write_text(f"{index}\n" if index else "")
+    result = run(script, tmp_path, *(flag.format(out=tmp_path) for flag in flags))
+    assert result.returncode == 1
+    assert complaints(result) == [f"error: {said.format(out=tmp_path)}"]
+    assert result.stdout == ""
+
+
+def test_flags_that_cannot_be_used_end_with_code_2(tmp_path: Path) -> None:
+    result = run("0_fetch.py", tmp_path, "--speed", "3")
+    assert result.returncode == 2
+    assert "--speed" in result.stderr + result.stdout
+    assert "Traceback" not in result.stderr + result.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"limit": 0}, "limit must be >= 1, got 0"),
+        ({"source": "folder"}, "folder must be set for the source 'folder', got None"),
+        ({"eval_share": 1.0}, "eval_share must be >= 0 and < 1, got 1.0"),
+        ({"workers": 0}, "workers must be >= 1, or -1 for one a core, got 0"),
+    ],
+)
+def test_values_out_of_range_are_named(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        DataConfig(out=Path("out"), **values)
