@@ -1,6 +1,7 @@
 """Write new pieces with a trained model; `--help` lists the settings."""
 
 import dataclasses
+import shlex
 
 import torch
 
@@ -66,6 +67,8 @@ def main(config: GenerateConfig) -> None:
         print(f"the soundest of this run, {best['n_bars']} bars:")
         for path in best["files"]:
             print(f"  {config.out / path}")
+        page = next(path for path in best["files"] if path.endswith(".svg"))
+        print(f"to see it:  python -m webbrowser {shlex.quote(str(config.out / page))}")
 
 
 if __name__ == "__main__":

@@ -42,14 +42,8 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *("--eval-index", str(data / "eval.jsonl")),
     )
     shape = (
-        "--model.dropout",
-        "0",
-        "--model.patch-layers",
-        "2",
-        "--model.char-layers",
-        "1",
-        "--model.hidden-size",
-        "128",
+        *("--model.patch-layers", "2", "--model.char-layers", "1"),
+        *("--model.hidden-size", "128", "--model.dropout", "0"),
     )
     rate = ("--peak-learning-rate", "3e-3", "--batch-size", "1")
     run(
