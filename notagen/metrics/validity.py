@@ -18,6 +18,7 @@ class Validity:
     aligned: bool
     """In each bar all voices last equally long; False where the piece does not parse."""
     n_bars: int
+    """0 where the text is no interleaved tune."""
     problems: tuple[str, ...]
     """One line each; empty for a sound piece."""
 
@@ -28,8 +29,10 @@ def check_validity(interleaved_abc: str) -> Validity:
     Args:
         interleaved_abc: With or without omitted rests, prompt lines and counters.
     """
+    n_bars = 0
     try:
         tune = parse_interleaved(interleaved_abc)
+        n_bars = len(tune.bars)
         for name in ("L", "M", "K"):
             if tune.field(name) is None:
                 raise NotationError(f"found no {name}: line in the header")
@@ -38,7 +41,7 @@ def check_validity(interleaved_abc: str) -> Validity:
             for voice, cell in bar.items():
                 _check_bar(cell.music, f"bar {number}, V:{voice}")
     except NotationError as error:
-        return Validity(False, False, 0, (str(error),))
+        return Validity(False, False, n_bars, (str(error),))
     report = check_alignment(interleaved_abc)
     return Validity(True, report.ok, report.n_bars, report.problems)
 

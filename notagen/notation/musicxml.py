@@ -41,7 +41,7 @@ def musicxml_to_abc(path: Path | str) -> str:
     path = Path(path)
     try:
         document = read_musicxml(path)
-        return _document_to_abc(document)
+        return run_xml2abc(document)
     except ConversionError as error:
         raise ConversionError(f"{path}: {error}") from error
 
@@ -60,7 +60,7 @@ def abc_to_musicxml(abc: str) -> str:
         raise ConversionError(f"found {len(abc)} characters, wanted at most {_MAX_ABC}")
     if is_interleaved(abc):
         abc = format_abc(parse_interleaved(restore_rests(abc)))
-    return hoist_clefs(_abc_to_document(_harmless(abc)))
+    return hoist_clefs(run_abc2xml(_harmless(abc)))
 
 
 def read_musicxml(path: Path) -> bytes:
@@ -205,7 +205,12 @@ class _Xml2AbcOptions:
 
 
 @limited(seconds=_SECONDS)
-def _document_to_abc(document: bytes) -> str:
+def run_xml2abc(document: bytes) -> str:
+    """Return what the packaged xml2abc makes of a checked MusicXML document.
+
+    Raises:
+        ConversionError: If it trips over the score or finds no music in it.
+    """
     from abctoolkit import xml2abc  # imported in the worker alone: it has module-wide state
 
     messages = io.StringIO()
@@ -222,7 +227,12 @@ def _document_to_abc(document: bytes) -> str:
 
 
 @limited(seconds=_SECONDS)
-def _abc_to_document(abc: str) -> str:
+def run_abc2xml(abc: str) -> str:
+    """Return the MusicXML that the packaged abc2xml makes of harmless standard ABC.
+
+    Raises:
+        ConversionError: If it cannot read the tune or finds no note in it.
+    """
     import warnings
 
     warnings.simplefilter("ignore")

@@ -243,7 +243,7 @@ def test_the_converter_itself_runs_no_metre(tmp_path: Path, metre: str) -> None:
     exec_ = compile(code.removesuffix("/4"), "metre", "eval")
     eval(exec_)  # noqa: S307 -- shows that the trap is a trap
     trap.rmdir()
-    musicxml._abc_to_document(TUNE.replace("E8", metre.format(code) + "E8 Z"))
+    musicxml.run_abc2xml(TUNE.replace("E8", metre.format(code) + "E8 Z"))
     assert not trap.exists()
 
 
@@ -264,7 +264,7 @@ def test_no_file_is_included(tmp_path: Path, line: str) -> None:
     text = TUNE.replace("K:Eb\n", f"K:Eb\n{line.format(other)}\n")
     assert "<octave>6</octave>" in abc_to_musicxml(TUNE.replace("E8|]\n", other.read_text()))
     assert "<octave>6</octave>" not in abc_to_musicxml(text)
-    assert "<octave>6</octave>" not in musicxml._abc_to_document(text)
+    assert "<octave>6</octave>" not in musicxml.run_abc2xml(text)
 
 
 @pytest.mark.parametrize(
