@@ -1,9 +1,10 @@
 """Gather scores as MusicXML, with what is known of each; `--help` lists the settings."""
 
+from pathlib import Path
+
 from tqdm import tqdm
 
-from config import CONFIG
-from notagen.foundation.batch import keep_results, run_batch
+from notagen.foundation.batch import keep_results, kept_line, run_batch
 from notagen.foundation.config import run_stage
 from notagen.foundation.errors import InputError
 from notagen.foundation.index import write_index
@@ -26,16 +27,17 @@ def main(config: DataConfig) -> None:
         raise InputError(f"found no score whose id begins with {' or '.join(config.pieces)}")
 
     jobs = [FetchJob(piece, config.out / "musicxml", config.source) for piece in pieces]
+    rejects = config.out / "rejects.jsonl"
     outcomes = tqdm(run_batch(fetch_piece, jobs, workers=config.workers), total=len(jobs))
     kept = keep_results(
         outcomes,
         path_of=lambda job: job.piece.source,
         stage="0_fetch",
-        rejects=config.out / "rejects.jsonl",
+        rejects=rejects,
     )
     write_index(config.out / "musicxml.jsonl", kept)
-    print(f"kept {len(kept):,} of {len(jobs):,} scores in {config.out / 'musicxml'}")
+    print(kept_line(kept, len(jobs), folder=config.out / "musicxml", rejects=rejects))
 
 
 if __name__ == "__main__":
-    run_stage(main, CONFIG)
+    run_stage(main, Path(__file__).with_name("config.py"))

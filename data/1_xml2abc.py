@@ -1,9 +1,10 @@
 """Convert the MusicXML scores to ABC; `--help` lists the settings."""
 
+from pathlib import Path
+
 from tqdm import tqdm
 
-from config import CONFIG
-from notagen.foundation.batch import keep_results, run_batch
+from notagen.foundation.batch import keep_results, kept_line, run_batch
 from notagen.foundation.config import run_stage
 from notagen.foundation.index import read_index, write_index
 from notagen.preparation.pieces import ConvertJob, check_names, convert_piece
@@ -17,18 +18,17 @@ def main(config: DataConfig) -> None:
     check_names(entries, index)
 
     jobs = [ConvertJob(entry, index, config.out / "abc") for entry in entries]
+    rejects = config.out / "rejects.jsonl"
     outcomes = tqdm(run_batch(convert_piece, jobs, workers=config.workers), total=len(jobs))
     kept = keep_results(
         outcomes,
         path_of=lambda job: job.entry.path,
         stage="1_xml2abc",
-        rejects=config.out / "rejects.jsonl",
+        rejects=rejects,
     )
     write_index(config.out / "abc.jsonl", kept)
-    print(f"kept {len(kept):,} of {len(jobs):,} scores in {config.out / 'abc'}")
-    if len(kept) < len(jobs):
-        print(f"the reasons for the others stand in {config.out / 'rejects.jsonl'}")
+    print(kept_line(kept, len(jobs), folder=config.out / "abc", rejects=rejects))
 
 
 if __name__ == "__main__":
-    run_stage(main, CONFIG)
+    run_stage(main, Path(__file__).with_name("config.py"))

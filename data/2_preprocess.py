@@ -1,9 +1,10 @@
 """Make training texts of ABC tunes, and split them by work; `--help` lists the settings."""
 
+from pathlib import Path
+
 from tqdm import tqdm
 
-from config import CONFIG
-from notagen.foundation.batch import keep_results, run_batch
+from notagen.foundation.batch import keep_results, kept_line, run_batch
 from notagen.foundation.config import run_stage
 from notagen.foundation.index import read_index, write_index
 from notagen.notation.keys import KEYS
@@ -20,20 +21,19 @@ def main(config: DataConfig) -> None:
 
     keys = KEYS if config.keys == "all" else ()
     jobs = [PreprocessJob(entry, index, config.out / "interleaved", keys) for entry in entries]
+    rejects = config.out / "rejects.jsonl"
     outcomes = tqdm(run_batch(preprocess_piece, jobs, workers=config.workers), total=len(jobs))
     kept = keep_results(
         outcomes,
         path_of=lambda job: job.entry.path,
         stage="2_preprocess",
-        rejects=config.out / "rejects.jsonl",
+        rejects=rejects,
     )
     split = split_by_work(kept, eval_share=config.eval_share, seed=config.seed)
     for name in ("train", "eval"):
         write_index(config.out / f"{name}.jsonl", [e for e in split if e.split == name])
-    print(f"kept {len(kept):,} of {len(jobs):,} tunes in {config.out / 'interleaved'}")
-    if len(kept) < len(jobs):
-        print(f"the reasons for the others stand in {config.out / 'rejects.jsonl'}")
+    print(kept_line(kept, len(jobs), folder=config.out / "interleaved", rejects=rejects))
 
 
 if __name__ == "__main__":
-    run_stage(main, CONFIG)
+    run_stage(main, Path(__file__).with_name("config.py"))

@@ -2,16 +2,14 @@
 
 import dataclasses
 import shlex
+from pathlib import Path
 
 import torch
 
-from config import CONFIG
 from notagen.exports import GenerationFolder, best_piece
 from notagen.foundation.config import run_stage
-from notagen.generation.controls import Controls
 from notagen.generation.engine import Generator
 from notagen.generation.prompts import Prompt, prompt_text
-from notagen.generation.sampling import Sampling
 from notagen.model.weights import load_model, weights_sha256
 from notagen.stages import GenerateConfig
 
@@ -20,13 +18,6 @@ def main(config: GenerateConfig) -> None:
     """Write `samples` pieces, each in every form, and one line about each."""
     torch.set_num_threads(config.threads)
     model = load_model(config.weights, device=config.torch_device())
-    sampling = Sampling(top_k=config.top_k, top_p=config.top_p, temperature=config.temperature)
-    controls = Controls(
-        num_bars=config.num_bars,
-        valid_bars=config.valid_bars,
-        max_patches=config.max_patches,
-        max_seconds=config.max_seconds,
-    )
     prompt = None
     if config.period:
         prompt = Prompt(config.period, config.composer, config.instrumentation)
@@ -36,8 +27,8 @@ def main(config: GenerateConfig) -> None:
         "prompt": prompt_text(prompt),
         "seed": config.seed,
         "weights_sha256": weights_sha256(config.weights),
-        "sampling": dataclasses.asdict(sampling),
-        "controls": dataclasses.asdict(controls),
+        "sampling": dataclasses.asdict(config.sampling),
+        "controls": dataclasses.asdict(config.controls),
     }
     folder = GenerationFolder(config.out, run)
     there = {record["index"] for record in folder.records()}
@@ -48,8 +39,12 @@ def main(config: GenerateConfig) -> None:
         if config.show:
             print(text, end="", flush=True)
 
-    pieces = Generator(model, sampling).generate(
-        [prompt] * config.samples, seed=config.seed, controls=controls, skip=there, on_text=show
+    pieces = Generator(model, config.sampling).generate(
+        [prompt] * config.samples,
+        seed=config.seed,
+        controls=config.controls,
+        skip=there,
+        on_text=show,
     )
     for piece in pieces:
         record = folder.add(piece)
@@ -72,4 +67,4 @@ def main(config: GenerateConfig) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main, CONFIG)
+    run_stage(main, Path(__file__).with_name("config.py"))

@@ -8,19 +8,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import jsonlines
-
 from notagen.foundation.errors import InputError, ScoreError
 from notagen.foundation.files import write_bytes, write_text
+from notagen.foundation.lines import read_lines
 from notagen.generation.engine import Generated
 from notagen.generation.finish import finish
 from notagen.metrics.validity import check_validity
 from notagen.notation.midi import musicxml_to_midi
 from notagen.notation.musicxml import abc_to_musicxml
 from notagen.render.engrave import engrave
-
-FORMS = ("original", "interleaved", "musicxml", "midi", "svg")
-"""Subfolders, in the order in which a piece reaches them."""
 
 
 class GenerationFolder:
@@ -58,14 +54,12 @@ class GenerationFolder:
         if not self._lines.is_file():
             return []
         found: dict[int, dict[str, Any]] = {}
-        with jsonlines.open(self._lines) as lines:
-            try:
-                for line in lines.iter(type=dict):
-                    if all(line.get(name) == value for name, value in self.run.items()):
-                        found[line["index"]] = line
-            except (jsonlines.InvalidLineError, KeyError, TypeError) as error:
-                message = f"{self._lines}: found a line that describes no piece, wanted none"
-                raise InputError(message) from error
+        for number, line in read_lines(self._lines):
+            index = line.get("index")
+            if type(index) is not int:
+                raise InputError(f"{self._lines}:{number}: found index {index!r}, wanted a number")
+            if all(line.get(name) == value for name, value in self.run.items()):
+                found[index] = line
         return [found[index] for index in sorted(found)]
 
     def add(self, piece: Generated) -> dict[str, Any]:
@@ -97,6 +91,11 @@ class GenerationFolder:
                 record["files"].append(path.relative_to(self.folder).as_posix())
         except ScoreError as error:
             record["error"] = " ".join(str(error).split())
+        except Exception as error:
+            # a fault of ours: the piece has its line all the same, and is not tried again
+            record["error"] = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            self._append(record)
+            raise
         self._append(record)
         return record
 

@@ -4,7 +4,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from tyro.conf import OmitArgPrefixes
+
 from notagen.foundation.config import check_fields
+from notagen.foundation.errors import InputError
+from notagen.generation.controls import Controls
+from notagen.generation.settings import DEFAULT_SAMPLING, Sampling
 from notagen.model.config import ModelConfig
 from notagen.training.settings import TrainConfig
 
@@ -63,12 +68,19 @@ class DataConfig:
         check_fields(self)
         if self.source == "folder" and self.folder is None:
             raise ValueError("folder must be set for the source 'folder', got None")
-        if not 0 <= self.eval_share < 1:
-            raise ValueError(f"eval_share must be >= 0 and < 1, got {self.eval_share}")
+        if self.source != "folder" and (self.folder or self.metadata):
+            raise ValueError(
+                f"folder and metadata go with the source 'folder', got {self.source!r}"
+            )
+        if not 0 < self.eval_share < 1:
+            raise ValueError(f"eval_share must be > 0 and < 1, got {self.eval_share}")
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit must be >= 1, got {self.limit}")
         if self.workers < 1 and self.workers != -1:
             raise ValueError(f"workers must be >= 1, or -1 for one a core, got {self.workers}")
+
+
+_CONTROLS = Controls(valid_bars=True, max_patches=4096)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,20 +101,10 @@ class GenerateConfig:
     """Pieces to write."""
     seed: int = 0
     """The same seed, settings and weights write the same pieces."""
-    num_bars: int | None = None
-    """Bars of each piece; None leaves the length to the model."""
-    valid_bars: bool = True
-    """Take faulty bars back and write them again; off is the plain model."""
-    max_patches: int | None = 4096
-    """A piece that reaches so many patches ends with what it has; None for no limit."""
-    max_seconds: float | None = None
-    """A piece that takes so long ends with what it has; None for no limit."""
-    top_k: int = 9
-    """Keep the so many most likely characters."""
-    top_p: float = 0.9
-    """Then keep the most likely ones that together reach this probability."""
-    temperature: float = 1.2
-    """Then raise each probability to 1 / temperature."""
+    sampling: OmitArgPrefixes[Sampling] = DEFAULT_SAMPLING
+    """How the next character is chosen."""
+    controls: OmitArgPrefixes[Controls] = _CONTROLS
+    """Length and limits of each piece."""
     threads: int = 1
     """Processor threads; more than one helps models of hundreds of millions of parameters only."""
     device: str = "auto"
@@ -122,11 +124,20 @@ class GenerateConfig:
                 raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
 
     def torch_device(self) -> str:
-        """Return the device's name for torch, `auto` resolved."""
-        if self.device != "auto":
-            return self.device
+        """Return the device's name for torch, `auto` resolved.
+
+        Raises:
+            InputError: If torch knows no such device, or the machine has none.
+        """
         import torch  # here: the scripts of data/ need no torch, whose import takes a second
 
+        if self.device != "auto":
+            try:
+                torch.zeros(1, device=self.device)
+            except (RuntimeError, AssertionError) as error:
+                reason = str(error).splitlines()[0]
+                raise InputError(f"device {self.device!r} is of no use here: {reason}") from error
+            return self.device
         if torch.cuda.is_available():
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"

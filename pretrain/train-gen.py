@@ -8,14 +8,14 @@ A run that was stopped goes on when the same command is given again; --fresh sta
 """
 
 import logging
+from pathlib import Path
 
-from config import CONFIG
 from notagen.foundation.config import run_stage
 from notagen.model.notagen import NotaGen
 from notagen.stages import PretrainConfig
 from notagen.tokenizer.patches import PatchTokenizer
 from notagen.training.data import TuneDataset
-from notagen.training.run import start, train
+from notagen.training.run import describe_result, start, train
 
 
 def main(config: PretrainConfig) -> None:
@@ -54,11 +54,8 @@ def main(config: PretrainConfig) -> None:
 
     # Each epoch: train, evaluate, write last/ and best/, save a checkpoint (training/run.py)
     progress = train(accelerator, model, train_tunes, eval_tunes, config)
-    accelerator.print(
-        f"{config.run_folder / 'best'}: evaluation loss {progress.best_loss:.4f} nats per "
-        f"character after {progress.step} steps"
-    )
+    accelerator.print(describe_result(config, progress))
 
 
 if __name__ == "__main__":
-    run_stage(main, CONFIG)
+    run_stage(main, Path(__file__).with_name("config.py"))

@@ -1,15 +1,16 @@
 """One function over many items, on all cores: refusals are kept apart, the batch goes on."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import joblib
 import jsonlines
 
-from notagen.foundation.errors import InputError, ScoreError
+from notagen.foundation.errors import ScoreError
 from notagen.foundation.files import replaced_when_done
+from notagen.foundation.lines import read_lines
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -83,15 +84,18 @@ def keep_results(
     return results
 
 
+def kept_line(results: Sequence[object], total: int, *, folder: Path, rejects: Path) -> str:
+    """Return a script's closing words: how many pieces were kept, and where the reasons stand."""
+    line = f"kept {len(results):,} of {total:,} pieces in {folder}"
+    if len(results) < total:
+        line += f"; the reasons for the others stand in {rejects}"
+    return line
+
+
 def _write_refusals(path: Path, stage: str, refusals: Iterable[Refusal]) -> None:
     kept: list[dict[str, str]] = []
     if path.is_file():
-        with jsonlines.open(path) as lines:
-            try:
-                kept = [line for line in lines.iter(type=dict) if line.get("stage") != stage]
-            except jsonlines.InvalidLineError as error:
-                message = f"{path}:{error.lineno}: found no JSON object, wanted one"
-                raise InputError(message) from error
+        kept = [line for _, line in read_lines(path) if line.get("stage") != stage]
     with replaced_when_done(path) as temporary, jsonlines.open(temporary, "w") as writer:
         writer.write_all(kept)
         writer.write_all(dataclasses.asdict(refusal) for refusal in refusals)

@@ -1,7 +1,9 @@
 """Settings of a stage: checked dataclasses, overridden on the command line."""
 
 import dataclasses
+import runpy
 import sys
+import traceback
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -38,17 +40,35 @@ def parse_config(config: Config) -> Config:
     return tyro.cli(type(config), default=config)
 
 
-def run_stage(main: Callable[[Config], None], config: Config) -> None:
-    """Run a stage's `main` under the command line's settings.
+def load_config(config_file: Path) -> Any:  # noqa: ANN401 -- each stage has a class of its own
+    """Return the `CONFIG` that a stage's config.py defines.
 
-    What a user can mend (missing input, unfit weights, refused music) is printed as one line on
-    standard error and ends the process with exit code 1; a fault of ours keeps its traceback.
+    Raises:
+        InputError: If a value in it is refused, naming file and line.
     """
-    settings = parse_config(config)
     try:
-        main(settings)
-    except (InputError, ScoreError) as error:
-        sys.exit(f"error: {error}")
+        return runpy.run_path(str(config_file))["CONFIG"]
+    except (TypeError, ValueError) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(config_file)]
+        raise InputError(f"{config_file}:{lines[-1] if lines else 1}: {error}") from error
+
+
+def run_stage(main: Callable[[Any], None], config_file: Path) -> None:
+    """Run a stage's `main` under the values of its config.py and the command line's flags.
+
+    What a user can mend (missing input, unfit weights, refused music, a full disk) is printed as
+    one line on standard error and ends the process with exit code 1; a fault of ours keeps its
+    traceback.
+
+    Args:
+        main: Called with the settings.
+        config_file: The stage's config.py; read here, so that a slip in it is one line too.
+    """
+    try:
+        main(parse_config(load_config(config_file)))
+    except (InputError, ScoreError, OSError) as error:
+        sys.exit(f"error: {' '.join(str(error).split())}")
     except KeyboardInterrupt:
         sys.exit("stopped; run the same command again to go on")
 

@@ -9,6 +9,7 @@ import jsonlines
 
 from notagen.foundation.errors import InputError, MissingInputError
 from notagen.foundation.files import inside, replaced_when_done
+from notagen.foundation.lines import read_lines
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -74,17 +75,8 @@ def read_index(path: Path, *, made_by: str) -> Iterator[IndexEntry]:
     """
     if not path.is_file():
         raise MissingInputError(f"{path} is not there; {made_by} writes it")
-    with path.open(encoding="utf-8") as file, jsonlines.Reader(file) as reader:
-        number = 0
-        while True:
-            number += 1
-            try:
-                line = reader.read(type=dict)
-            except EOFError:
-                return
-            except (jsonlines.InvalidLineError, UnicodeDecodeError) as error:
-                raise InputError(f"{path}:{number}: found no JSON object, wanted one") from error
-            yield _entry(line, path, number)
+    for number, line in read_lines(path):
+        yield _entry(line, path, number)
 
 
 def write_index(path: Path, entries: Iterable[IndexEntry]) -> None:

@@ -37,6 +37,7 @@ class GrowingTune:
                 self.patches += tokenizer.encode_prompt(line)[1:]
                 if len(self.patches[-1]) < tokenizer.patch_size:
                     self.open_patch = self.patches.pop()
+        self._given_lines = len(self._line_starts)
         # The patches shown in every context: the prompt's header, later all of the header.
         self._head = self._line_starts[len(header)] if body else len(self.patches)
         self._body_start = self._head if body else None
@@ -62,6 +63,11 @@ class GrowingTune:
     def last_line(self) -> str:
         """The text of the line that was begun last."""
         return self._tokenizer.decode(self.patches[self._line_starts[-1] :])
+
+    @property
+    def began_last_line(self) -> bool:
+        """Whether the last line was begun here, and not by the text the tune began with."""
+        return len(self._line_starts) > self._given_lines
 
     @property
     def header(self) -> str:

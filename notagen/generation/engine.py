@@ -112,7 +112,7 @@ class Generator:
 
         Raises:
             AlphabetError: If a prompt holds a control character that is outside the vocabulary.
-            RuntimeError: If the model's logits are not finite.
+            InputError: If the model's logits are not finite.
         """
         for index, prompt in enumerate(prompts):
             if index not in skip:
@@ -161,6 +161,7 @@ class Generator:
             if (
                 controls.valid_bars
                 and tune.in_body
+                and tune.began_last_line
                 and line_retries < controls.max_retries
                 and line_faults(tune.last_line, tune.header)
             ):

@@ -1,17 +1,15 @@
 """From what a model wrote to a tune that can be played: faults mended and named, rests restored."""
 
-import re
 from dataclasses import dataclass
 
 from notagen.foundation.errors import NotationError
 from notagen.notation.checks import check_alignment
 from notagen.notation.interleave import parse_interleaved
-from notagen.notation.lexer import Token, tokens
+from notagen.notation.lexer import VOICE_MARK, Token, tokens
 from notagen.notation.rests import restore_rests
 from notagen.notation.tune import defined_voices
 from notagen.tokenizer.windows import remove_counters, split_header
 
-_VOICE_MARK = re.compile(r"\[V:\s*([^\s\]]+)\]")
 _CLOSING = {"chord_open": "]", "grace_open": "}"}
 
 
@@ -84,7 +82,7 @@ def line_faults(line: str, header: str) -> list[str]:
 
 def _mend_line(line: str, number: int, known: set[str], repairs: list[str]) -> str:
     """Return a body line without its counter: each voice once, every bracket closed in its bar."""
-    parts = _VOICE_MARK.split(remove_counters(line))
+    parts = VOICE_MARK.split(remove_counters(line))
     if parts[0].strip():
         repairs.append(f"bar {number}: dropped {parts[0].strip()!r}, which no voice has")
     cells: dict[str, str] = {}

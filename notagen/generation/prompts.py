@@ -30,8 +30,11 @@ class Prompt:
             value = getattr(self, field.name)
             if not value.strip() or value.splitlines() != [value]:
                 raise InputError(f"{field.name} must be one line of text, got {value!r}")
-            if not anyascii(value).isprintable():
+            folded = anyascii(value).strip()
+            if not folded.isprintable():
                 raise InputError(f"{field.name} holds a control character: {value!r}")
+            if not folded or folded.startswith("%"):
+                raise InputError(f"{field.name} must be a name in letters, got {value!r}")
 
     @classmethod
     def parse(cls, text: str) -> Self | None:

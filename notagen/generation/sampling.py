@@ -1,37 +1,14 @@
 """From the probabilities of the next character to the character."""
 
-import dataclasses
 import math
 
 import torch
 from torch import Tensor
 
-from notagen.foundation.config import check_fields
+from notagen.foundation.errors import InputError
+from notagen.generation.settings import DEFAULT_SAMPLING, Sampling
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Sampling:
-    """How the next character is chosen; the defaults are those of NotaGen."""
-
-    top_k: int = 9
-    """Only the k likeliest characters are left; 0 leaves all, 1 always takes the likeliest."""
-    top_p: float = 0.9
-    """Of those, only the likeliest whose sum first reaches this share are left; 1 leaves all."""
-    temperature: float = 1.2
-    """Acts last: each probability left is raised to 1 / temperature."""
-
-    def __post_init__(self) -> None:
-        """Check types and ranges."""
-        check_fields(self)
-        if self.top_k < 0:
-            raise ValueError(f"top_k must be >= 0, got {self.top_k}")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p must be > 0 and <= 1, got {self.top_p}")
-        if not 0 < self.temperature < math.inf:
-            raise ValueError(f"temperature must be > 0 and finite, got {self.temperature}")
-
-
-DEFAULT_SAMPLING = Sampling()
+__all__ = ["DEFAULT_SAMPLING", "Sampling", "filter_probabilities", "probabilities", "sample"]
 
 
 def probabilities(logits: Tensor, allowed: Tensor) -> Tensor:
@@ -42,11 +19,11 @@ def probabilities(logits: Tensor, allowed: Tensor) -> Tensor:
         allowed: Added to the logits: 0 for allowed characters, minus infinity for others.
 
     Raises:
-        RuntimeError: If a logit is NaN or infinite: no piece can be drawn from such a model.
+        InputError: If a logit is NaN or infinite: no piece can be drawn from such a model.
     """
     logits = logits.double()
     if not math.isfinite(logits.sum().item()):
-        raise RuntimeError("found NaN or infinity among the model's logits, wanted finite numbers")
+        raise InputError("the weights give logits that are NaN or infinite, wanted finite numbers")
     return (logits + allowed).softmax(-1)
 
 

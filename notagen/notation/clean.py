@@ -4,13 +4,12 @@ import re
 
 from anyascii import anyascii
 
-from notagen.notation.lexer import tokens
+from notagen.notation.lexer import FIELD_LINE, tokens
 from notagen.notation.tune import without_comment
 
 _KEPT_FIELDS = "KLMQV"
 _MAX_WORDS = 40
 """Longer directions are prose about the piece, not marks in it; NotaGen's corpus drops them too."""
-_FIELD_LINE = re.compile(r"([A-Za-z]):(.*)")
 _NAME = re.compile(r'\b(nm|snm|name|sname|subname)="([^"]*)"')
 
 
@@ -27,7 +26,7 @@ def clean(standard_abc: str) -> str:
     in_header = True
     for raw in standard_abc.splitlines():
         line = to_ascii(raw).rstrip()
-        field = _FIELD_LINE.fullmatch(line)
+        field = FIELD_LINE.fullmatch(line)
         if not line.strip():
             continue
         if line.startswith("%%"):

@@ -7,10 +7,8 @@ import re
 
 from notagen.foundation.errors import NotationError
 from notagen.notation.barlines import Bar, parse_bar
+from notagen.notation.lexer import COUNTER, VOICE_MARK
 from notagen.notation.tune import Tune, format_abc, parse_abc
-
-_VOICE_MARK = re.compile(r"\[V:\s*([^\s\]]+)\]")
-_COUNTER = re.compile(r"\[r:[^\]\n]*\]")
 
 
 def interleave(standard_abc: str) -> str:
@@ -46,7 +44,7 @@ def parse_interleaved(abc: str) -> Tune:
     header: list[str] = []
     bars: list[dict[str, Bar]] = []
     for number, raw in enumerate(abc.splitlines(), start=1):
-        line = _COUNTER.sub("", raw.strip(), count=1) if raw.startswith("[r:") else raw.strip()
+        line = COUNTER.sub("", raw.strip(), count=1) if raw.startswith("[r:") else raw.strip()
         if line.startswith("[V:"):
             bars.append(_parse_line(line, number))
         elif not bars and line:
@@ -71,11 +69,11 @@ def format_interleaved(tune: Tune) -> str:
 
 def is_interleaved(abc: str) -> bool:
     """Tell whether the music of a tune is written bar by bar, each line opened by `[V:`."""
-    return re.search(r"^(?:\[r:[^\]\n]*\])?\[V:", abc, flags=re.MULTILINE) is not None
+    return re.search(rf"^(?:{COUNTER.pattern})?\[V:", abc, flags=re.MULTILINE) is not None
 
 
 def _parse_line(line: str, number: int) -> dict[str, Bar]:
-    parts = _VOICE_MARK.split(line)
+    parts = VOICE_MARK.split(line)
     if parts[0].strip():
         raise NotationError(f"line {number}: found {parts[0][:40]!r}, wanted `[V:` to open the bar")
     bar: dict[str, Bar] = {}

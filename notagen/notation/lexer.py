@@ -14,8 +14,14 @@ NOTE = re.compile(
     r"(?P<accidental>\^\^|\^|__|_|=)?(?P<letter>[A-Ga-g])(?P<octave>[,']*)(?P<length>\d*(?:/+\d*)?)"
 )
 REST = re.compile(r"(?P<kind>[zxZX])(?P<length>\d*(?:/+\d*)?)")
-TUPLET = re.compile(r"\((?P<p>\d)(?::(?P<q>\d*))?(?::(?P<r>\d*))?")
+TUPLET = re.compile(r"\((?P<p>\d)(?::(?P<q>\d{0,3}))?(?::(?P<r>\d{0,3}))?")
 FIELD = re.compile(r"\[(?P<name>[A-Za-z]):(?P<value>[^\]\n]*)\]")
+FIELD_LINE = re.compile(r"([A-Za-z]):(.*)")
+"""A whole line that is an information field."""
+VOICE_MARK = re.compile(r"\[V:\s*([^\s\]]+)[^\]\n]*\]")
+"""Says whose music follows: `[V:1]`."""
+COUNTER = re.compile(r"\[r:[^\]\n]*\]")
+"""A line's bar counter: `[r:3/12]`."""
 BARLINE = re.compile(
     r"(?:\[\||:+\|+:*|\|+:+|::+|\|\]|\|+)\]?"  # the line itself
     r"(?:\[?\d+(?:[,-]\d+)*)?"  # the number of an ending: `|1`, `:|2`, `|[1,2`
@@ -28,7 +34,7 @@ _KINDS = {
     "field": FIELD.pattern.replace("?P<name>", "").replace("?P<value>", ""),
     "barline": BARLINE.pattern,
     "ending": r"\[\d+(?:[,-]\d+)*",
-    "tuplet": r"\(\d(?::\d*)?(?::\d*)?",
+    "tuplet": r"\(\d(?::\d{0,3})?(?::\d{0,3})?",
     "note": NOTE.pattern.replace("?P<accidental>", "?:")
     .replace("?P<letter>", "?:")
     .replace("?P<octave>", "?:")

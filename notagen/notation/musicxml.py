@@ -77,6 +77,8 @@ def read_musicxml(path: Path) -> bytes:
         content = path.read_bytes()
     except IsADirectoryError as error:
         raise ConversionError("found a folder, wanted a MusicXML file") from error
+    except PermissionError as error:
+        raise ConversionError("not readable for this user") from error
     if content.startswith(b"PK"):
         content = _unpack(content)
     _check_document(content)
@@ -109,6 +111,8 @@ def _read_member(files: zipfile.ZipFile, name: str) -> bytes:
         info = files.getinfo(name)
     except KeyError as error:
         raise ConversionError(f"found no {name} in the .mxl archive, wanted one") from error
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ConversionError(f"{name} is packed in another way than deflate, as .mxl asks for")
     if info.file_size > MAX_BYTES:
         raise ConversionError(f"{name} unpacks to {info.file_size} bytes, wanted <= {MAX_BYTES}")
     with files.open(info) as member:
@@ -166,7 +170,7 @@ def _harmless(abc: str) -> str:
     cut the line off.
     """
     lines = []
-    for line in to_ascii_lines(abc):
+    for line in _music_lines(abc):
         if re.match(r"\s*(?:%%|I:)\s*abc-include", line):
             continue
         if line.lstrip().startswith("M:"):
@@ -184,8 +188,8 @@ def _harmless(abc: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def to_ascii_lines(abc: str) -> list[str]:
-    """Return the tune's lines in ASCII, without prompt lines."""
+def _music_lines(abc: str) -> list[str]:
+    """Return the tune's lines in ASCII, without prompt lines and other comments."""
     lines = (to_ascii(line) for line in abc.splitlines())
     return [line for line in lines if line.strip() and not re.match(r"%[^%]|%$", line)]
 

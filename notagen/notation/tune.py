@@ -5,10 +5,8 @@ from dataclasses import dataclass
 
 from notagen.foundation.errors import NotationError
 from notagen.notation.barlines import Bar, split_bars
-from notagen.notation.lexer import tokens
+from notagen.notation.lexer import FIELD_LINE, VOICE_MARK, tokens
 
-_FIELD_LINE = re.compile(r"([A-Za-z]):(.*)")
-_VOICE_MARK = re.compile(r"\[V:\s*([^\s\]]+)[^\]]*\]")
 _INLINE_FIELDS = "KLMPQ"
 _LINE_WIDTH = 100
 
@@ -96,7 +94,7 @@ def defined_voices(header: tuple[str, ...] | list[str]) -> list[str]:
 def voice_order(voices: list[str]) -> list[str]:
     """Return each voice id once: by number if all are numbers, else in the order given."""
     unique = list(dict.fromkeys(voices))
-    if all(voice.isdecimal() for voice in unique):
+    if all(re.fullmatch(r"[0-9]{1,9}", voice) for voice in unique):
         return sorted(unique, key=int)
     return unique
 
@@ -116,7 +114,7 @@ def _split_voices(abc: str) -> tuple[list[str], dict[str, str]]:
     in_header, key_seen = True, False
     for raw in abc.splitlines():
         line = raw.rstrip()
-        field = _FIELD_LINE.fullmatch(line)
+        field = FIELD_LINE.fullmatch(line)
         if not line:
             continue
         if (
@@ -142,7 +140,7 @@ def _split_voices(abc: str) -> tuple[list[str], dict[str, str]]:
                 target = voice or "1"
                 music[target] = f"{music.get(target, '')} [{name}:{value}] "
             continue
-        parts = _VOICE_MARK.split(without_comment(line))
+        parts = VOICE_MARK.split(without_comment(line))
         for i, part in enumerate(parts):
             if i % 2:
                 voice = part

@@ -1,11 +1,9 @@
 """Any folder of MusicXML as a source, with what a metadata file says of its pieces."""
 
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-import jsonlines
 
 from notagen.foundation.errors import InputError, MissingInputError
+from notagen.foundation.lines import read_lines
 from notagen.sources.piece import NATIVE_SUFFIXES, SourcePiece, unique_ids
 
 _KNOWN = ("composer", "period", "instrumentation", "work", "title", "licence")
@@ -47,24 +45,15 @@ def _read_metadata(metadata: Path, files: set[str]) -> dict[str, dict[str, str]]
     if not metadata.is_file():
         raise MissingInputError(f"{metadata} is not there; wanted JSON lines with a field `path`")
     known: dict[str, dict[str, str]] = {}
-    with metadata.open(encoding="utf-8") as file, jsonlines.Reader(file) as reader:
-        number = 0
-        while True:
-            number += 1
-            try:
-                line: dict[str, Any] = reader.read(type=dict)
-            except EOFError:
-                return known
-            except (jsonlines.InvalidLineError, UnicodeDecodeError) as error:
-                message = f"{metadata}:{number}: found no JSON object, wanted one"
-                raise InputError(message) from error
-            path = line.get("path")
-            if not isinstance(path, str) or path not in files:
-                raise InputError(
-                    f"{metadata}:{number}: found path {path!r}, wanted one of the folder's files"
-                )
-            facts = {name: line[name] for name in _KNOWN if line.get(name)}
-            for name, value in facts.items():
-                if not isinstance(value, str):
-                    raise InputError(f"{metadata}:{number}: found {name} = {value!r}, wanted str")
-            known[path] = facts
+    for number, line in read_lines(metadata):
+        path = line.get("path")
+        if not isinstance(path, str) or path not in files:
+            raise InputError(
+                f"{metadata}:{number}: found path {path!r}, wanted one of the folder's files"
+            )
+        facts = {name: line[name] for name in _KNOWN if line.get(name)}
+        for name, value in facts.items():
+            if not isinstance(value, str):
+                raise InputError(f"{metadata}:{number}: found {name} = {value!r}, wanted str")
+        known[path] = facts
+    return known

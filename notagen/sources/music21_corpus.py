@@ -20,9 +20,8 @@ from importlib import resources
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 
+from notagen.foundation.errors import MissingInputError
 from notagen.sources.piece import SourcePiece, unique_ids
-
-PERIODS = ("Medieval", "Renaissance", "Baroque", "Classical", "Romantic", "Modern")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,14 +42,14 @@ def corpus_folder() -> Path:
     """Return music21's corpus folder without importing music21, which takes seconds.
 
     Raises:
-        FileNotFoundError: If music21 is not installed, or installed without its corpus.
+        MissingInputError: If music21 is not installed, or installed without its corpus.
     """
     spec = importlib.util.find_spec("music21")
     if spec is None or not spec.submodule_search_locations:
-        raise FileNotFoundError("music21 is not installed: pip install -r requirements.txt")
+        raise MissingInputError("music21 is not installed: pip install -r requirements.txt")
     folder = Path(spec.submodule_search_locations[0]) / "corpus"
     if not (folder / "bach").is_dir():
-        raise FileNotFoundError(f"{folder}: this music21 was installed without its corpus")
+        raise MissingInputError(f"{folder}: this music21 was installed without its corpus")
     return folder
 
 

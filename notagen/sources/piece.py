@@ -1,7 +1,7 @@
 """A score that a source offers: where it lies, what is known of it, and its name from now on."""
 
+import hashlib
 import re
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,6 +11,10 @@ from notagen.foundation.files import replaced_when_done
 
 NATIVE_SUFFIXES = (".mxl", ".xml", ".musicxml")
 """MusicXML, compressed or not: copied as it is."""
+
+
+_MAX_NAME = 120
+"""File systems take 255 characters, keys and suffixes among them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,13 +78,17 @@ def export_musicxml(piece: SourcePiece, target: Path) -> None:
         target: A file whose suffix is `piece.suffix`.
 
     Raises:
-        ConversionError: If music21 cannot convert the file.
+        ConversionError: If the file cannot be read, or music21 cannot convert it.
     """
+    try:
+        content = piece.source.read_bytes() if piece.is_native else None
+    except OSError as error:
+        raise ConversionError(f"{piece.source}: {error.strerror}") from error
     with replaced_when_done(target) as temporary:
-        if piece.is_native:
-            shutil.copyfile(piece.source, temporary)
-        else:
+        if content is None:
             _convert(piece.source, temporary)
+        else:
+            temporary.write_bytes(content)
 
 
 def _convert(source: Path, target: Path) -> None:
@@ -94,4 +102,8 @@ def _convert(source: Path, target: Path) -> None:
 
 
 def _safe(path: PurePosixPath) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(path.parts)).lstrip(".") or "_"
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(path.parts)).lstrip(".") or "_"
+    if len(name) <= _MAX_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[:_MAX_NAME]}-{digest}"

@@ -4,7 +4,8 @@ import random
 import re
 from collections.abc import Sequence
 
-COUNTER = re.compile(r"\[r:(\d+)/(\d+)\]")
+from notagen.notation.lexer import COUNTER
+
 _BODY_LINE = ("[V:", "[r:")
 
 
@@ -25,7 +26,7 @@ def add_counters(body: Sequence[str]) -> list[str]:
     A body whose first line has a counter is returned as it is. Before: `[V:1]c4|` and `[V:1]d4|`;
     after: `[r:0/1][V:1]c4|` and `[r:1/0][V:1]d4|`.
     """
-    if body and COUNTER.match(body[0]):
+    if body and body[0].startswith("[r:"):
         return list(body)
     return [f"[r:{i}/{len(body) - i - 1}]{line}" for i, line in enumerate(body)]
 

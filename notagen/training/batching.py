@@ -10,13 +10,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
+from notagen.foundation.errors import InputError, ScoreError
 from notagen.training.data import Draw, TuneDataset
 
 _STEPS_PER_WINDOW = 64
 """Steps whose pieces are sorted by length together: enough to spare most padding, few enough that
 a step still mixes pieces from anywhere in the order."""
+
+
+Piece = NDArray[np.uint8]
+"""Patches of one tune, (num_patches, patch_size)."""
+Refusal = InputError | ScoreError
+"""Why a tune cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,22 @@ class Batch:
         )
 
 
+class _Reader(Dataset[Piece | Refusal]):
+    """Tunes, or why they are refused.
+
+    Raised in a worker, the reason would arrive wrapped in that worker's traceback.
+    """
+
+    def __init__(self, tunes: TuneDataset) -> None:
+        self.tunes = tunes
+
+    def __getitem__(self, draw: Draw) -> Piece | Refusal:
+        try:
+            return self.tunes[draw]
+        except (InputError, ScoreError) as refusal:
+            return refusal
+
+
 class Collate:
     """Pads pieces to one batch.
 
@@ -49,11 +72,16 @@ class Collate:
         blank: Patches of the piece that stands for none, (num_patches, patch_size).
     """
 
-    def __init__(self, blank: NDArray[np.uint8]) -> None:
+    def __init__(self, blank: Piece) -> None:
         self.blank = blank
 
-    def __call__(self, pieces: Sequence[NDArray[np.uint8]]) -> Batch:
-        """Return the batch of pieces, each (num_patches, patch_size)."""
+    def __call__(self, read: Sequence[Piece | Refusal]) -> Batch | Refusal:
+        """Return the batch of pieces, each (num_patches, patch_size), or why one is refused."""
+        pieces: list[Piece] = []
+        for piece in read:
+            if isinstance(piece, Refusal):
+                return piece
+            pieces.append(piece)
         shown = pieces or [self.blank]
         longest = max(len(piece) for piece in shown)
         patches = np.zeros((len(shown), longest, shown[0].shape[1]), dtype=np.uint8)
@@ -116,12 +144,16 @@ def train_batches(
         num_processes: Processes that train together.
         accumulation_steps: Batches a process sees in a step.
         workers: Processes that read ahead; 0 reads here.
+
+    Raises:
+        InputError: If a text cannot be read; it is named.
+        ScoreError: If a text cannot be transposed or encoded; it is named.
     """
     draws: list[list[Draw]] = []
     for step in steps:
         hands = deal(step, num_processes * accumulation_steps)
         draws += [[(piece, epoch) for piece in hand] for hand in hands[rank::num_processes]]
-    batches = iter(_loader(tunes, draws, workers))
+    batches = _read(tunes, draws, workers)
     for _ in steps:
         yield [next(batches) for _ in range(accumulation_steps)]
 
@@ -131,18 +163,19 @@ def eval_batches(
 ) -> Iterator[Batch]:
     """Yield one process's share of an evaluation: over all processes each piece comes once.
 
-    Own keys and fixed windows; processes may get unequal numbers of batches, or none.
+    Own keys and fixed windows; processes may get unequal numbers of batches, or none. Raises what
+    `train_batches` raises.
     """
     order = sorted(range(len(tunes)), key=tunes.lengths.__getitem__)
     share = _cut(order, batch_size)[rank::num_processes]
-    yield from _loader(tunes, [[(piece, None) for piece in pieces] for pieces in share], workers)
+    yield from _read(tunes, [[(piece, None) for piece in pieces] for pieces in share], workers)
 
 
-def _loader(tunes: TuneDataset, draws: list[list[Draw]], workers: int) -> DataLoader[Batch]:
+def _read(tunes: TuneDataset, draws: list[list[Draw]], workers: int) -> Iterator[Batch]:
     blank = np.array([tunes.tokenizer.bos_patch, tunes.tokenizer.eos_patch], dtype=np.uint8)
     # its pieces are collated to batches; its type names one type for both
-    return DataLoader[Any](
-        tunes,
+    loader = DataLoader[Any](
+        _Reader(tunes),
         batch_sampler=draws,
         collate_fn=Collate(blank),
         num_workers=workers,
@@ -150,6 +183,10 @@ def _loader(tunes: TuneDataset, draws: list[list[Draw]], workers: int) -> DataLo
         # its own generator: each pass would otherwise draw from the one that dropout uses
         generator=torch.Generator(),
     )
+    for batch in loader:
+        if isinstance(batch, Refusal):
+            raise batch
+        yield batch
 
 
 def _cut(pieces: Sequence[int], size: int) -> list[list[int]]:

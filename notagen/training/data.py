@@ -77,7 +77,8 @@ class TuneDataset(Dataset[NDArray[np.uint8]]):
         """Return the patches of a drawn piece, shape (num_patches, patch_size), ids 0 to 127.
 
         Raises:
-            ScoreError: If the text cannot be transposed or encoded, naming the piece.
+            InputError: If the text cannot be read or is not UTF-8, naming the file.
+            ScoreError: If the text cannot be transposed or encoded, naming file and key.
         """
         piece, epoch = draw
         entry = self.entries[piece]
@@ -85,18 +86,24 @@ class TuneDataset(Dataset[NDArray[np.uint8]]):
         source = f"{self.seed}/{path}" if epoch is None else f"{self.seed}/{epoch}/{path}"
         rng = random.Random(source)  # noqa: S311 -- no secret
         key = _own_key(entry) if epoch is None else choose_key(self.keys, _own_key(entry), rng)
-        try:
-            return self.tokenizer.encode(self._text(entry, key), rng=rng)
-        except ScoreError as error:
-            raise type(error)(f"{self.index}: {path} in {key}: {error}") from error
-
-    def _text(self, entry: IndexEntry, key: str) -> str:
         file = self.index.parent / entry.keyed_path(key)
-        if file.is_file():
+        if not file.is_file():
+            file = self.index.parent / entry.keyed_path(_own_key(entry))
+        try:
             text = file.read_text(encoding="utf-8")
-        else:
-            own = self.index.parent / entry.keyed_path(_own_key(entry))
-            text = transpose(own.read_text(encoding="utf-8"), key)
+        except OSError as error:
+            raise InputError(f"{file} cannot be read: {error.strerror or error}") from error
+        except UnicodeDecodeError as error:
+            raise InputError(f"{file}: found no UTF-8 text: {error}") from error
+        try:
+            return self.tokenizer.encode(self._shown(entry, text, file, key), rng=rng)
+        except (ScoreError, InputError) as error:
+            raise type(error)(f"{file} in {key}: {error}") from error
+
+    def _shown(self, entry: IndexEntry, text: str, file: Path, key: str) -> str:
+        """Return what of a file the model learns from: its text in `key`, after the prompt."""
+        if file != self.index.parent / entry.keyed_path(key):
+            text = transpose(text, key)
         if self.prompted and entry.prompt and Prompt.parse(text) is None:
             text = "".join(training_prompt_lines(Prompt(*entry.prompt))) + text
         return text
@@ -112,6 +119,9 @@ class TuneDataset(Dataset[NDArray[np.uint8]]):
         except FileNotFoundError as error:
             message = f"{self.index}: {file}, the text of {entry.path}, is not there"
             raise MissingInputError(message) from error
+        except OSError as error:
+            message = f"{self.index}: {file} cannot be read: {error.strerror or error}"
+            raise InputError(message) from error
         return min(entry.n_patches or size // _CHARACTERS_PER_PATCH, self.tokenizer.patch_length)
 
 

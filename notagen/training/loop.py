@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -15,6 +16,8 @@ from tqdm import tqdm
 
 from notagen.model.notagen import count_targets
 from notagen.training.batching import Batch
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,8 @@ def train_epoch(
     """
     model.train()
     shares = accelerator.num_processes * accelerator.gradient_accumulation_steps
-    hidden = not accelerator.is_local_main_process
     started = time.perf_counter()
-    for batches in tqdm(steps, total=num_steps, unit="step", disable=hidden, leave=False):
+    for batches in _with_bar(accelerator, steps, total=num_steps, unit="step"):
         on_device = [batch.to(accelerator.device) for batch in batches]
         sizes = sum(_sizes(batch) for batch in on_device)
         characters, patches = accelerator.reduce(sizes, reduction="sum")
@@ -92,27 +94,55 @@ def train_epoch(
         started = time.perf_counter()
 
 
-def evaluate(accelerator: Accelerator, model: nn.Module, batches: Iterable[Batch]) -> float:
+def evaluate(
+    accelerator: Accelerator, model: nn.Module, batches: Iterable[Batch], *, num_batches: int
+) -> float:
     """Return the mean loss over the predicted characters of all batches on all processes, in nats.
+
+    It is not finite where the model's weights or outputs are not.
 
     Args:
         accelerator: Prepared the model.
         model: A NotaGen model; left in training mode.
         batches: This process's share; shares may be unequal.
+        num_batches: How many the main process has, for the progress bar.
     """
     # not the distributed model: its forward pass may wait for processes that have no batch left
     inner = accelerator.unwrap_model(model, keep_fp32_wrapper=True)
     inner.eval()
     nll, characters = 0.0, 0
-    hidden = not accelerator.is_local_main_process
     with torch.no_grad():
-        for batch in tqdm(batches, desc="evaluate", unit="batch", disable=hidden, leave=False):
+        for batch in _with_bar(
+            accelerator, batches, total=num_batches, unit="batch", desc="evaluate"
+        ):
             shown = batch.to(accelerator.device)
             nll += float(inner(shown.patches, shown.mask, reduction="sum"))
             characters += int(count_targets(shown.patches, shown.mask))
     inner.train()
     totals: list[tuple[float, int]] = gather_object([(nll, characters)])
     return math.fsum(total[0] for total in totals) / sum(total[1] for total in totals)
+
+
+def _with_bar(
+    accelerator: Accelerator,
+    items: Iterable[Item],
+    *,
+    total: int,
+    unit: str,
+    desc: str | None = None,
+) -> Iterable[Item]:
+    """Return the items under a progress bar, drawn by one process of each machine."""
+    bar: Iterable[Item] = tqdm(
+        items,
+        total=total,
+        unit=unit,
+        desc=desc,
+        # the bar's own tenth of a second floods a log
+        mininterval=0.5,
+        disable=not accelerator.is_local_main_process,
+        leave=False,
+    )
+    return bar
 
 
 def _sizes(batch: Batch) -> torch.Tensor:

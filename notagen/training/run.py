@@ -13,6 +13,7 @@ from accelerate.utils import DistributedType, set_seed
 from notagen.foundation.errors import InputError
 from notagen.foundation.files import sha256
 from notagen.model.notagen import NotaGen
+from notagen.model.weights import weights_sha256
 from notagen.training.batching import eval_batches, plan_epoch, train_batches
 from notagen.training.data import TuneDataset
 from notagen.training.loop import StepResult, evaluate, train_epoch
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 _LAUNCHES = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU}
+_SPELLED = {
+    "precision": "precision (--mixed_precision of accelerate launch)",
+    "train_index_sha256": "train_index of SHA-256",
+    "eval_index_sha256": "eval_index of SHA-256",
+    "weights_sha256": "weights of SHA-256",
+    "tunes_per_step": "batch_size x accumulation_steps x processes",
+    "cosine_steps": "the length of its cosine in steps (epochs, max_steps)",
+}
+"""What decides a compared value that is no setting itself."""
 _logger = logging.getLogger(__name__)
 
 
@@ -62,17 +72,29 @@ def train(
     train_tunes: TuneDataset,
     eval_tunes: TuneDataset,
     config: TrainConfig,
+    *,
+    weights: Path | None = None,
 ) -> Progress:
     """Train until the epochs or `max_steps` are done, going on from the newest checkpoint.
 
     Each epoch ends with an evaluation, weights in `last/` (in `best/` too if the loss is the
     lowest so far) and a checkpoint. A run that is done already is left as it is.
 
+    Args:
+        accelerator: From `start`.
+        model: New, or as loaded from `weights`.
+        train_tunes: To learn from.
+        eval_tunes: To measure the loss on.
+        config: The run's settings.
+        weights: What the model was loaded from; a run goes on only from the same content.
+
     Returns:
         How far the run has come.
 
     Raises:
-        InputError: If the run folder holds a run with other settings.
+        InputError: If the run folder holds a run with other settings, or what `RunFolder.begin`
+            refuses, or a training text cannot be read.
+        ScoreError: If a training text cannot be transposed or encoded.
     """
 
     def tell(message: str) -> None:
@@ -100,15 +122,20 @@ def train(
     settings = _settings(config) | _settings(model.config, prefix="model.")
     settings |= {
         "precision": accelerator.mixed_precision,
-        "tunes_per_step": tunes_per_step,
-        "cosine_steps": total_steps if config.schedule == "cosine" else None,
         "train_index_sha256": sha256(train_tunes.index),
         "eval_index_sha256": sha256(eval_tunes.index),
+        "weights_sha256": None if weights is None else weights_sha256(weights),
+        # what a cosine's length depends on stands before it: the first difference is reported
+        "tunes_per_step": tunes_per_step,
+        "cosine_steps": total_steps if config.schedule == "cosine" else None,
     }
     run = RunFolder(config.run_folder, accelerator, keep_checkpoints=config.keep_checkpoints)
-    progress = run.begin(settings, free=FREE_FIELDS, fresh=config.fresh)
+    progress = run.begin(settings, free=FREE_FIELDS, spelled=_SPELLED, fresh=config.fresh)
     if progress.step >= total_steps:
-        tell(f"{config.run_folder} is finished: {_spell(progress)}; --fresh starts anew")
+        tell(
+            f"{config.run_folder} is finished: {_spell(progress)}. Nothing was trained now; "
+            f"--fresh deletes this run and starts anew, --run-folder starts another beside it"
+        )
         return progress
     if progress.step:
         tell(f"{config.run_folder} goes on: {_spell(progress)}")
@@ -169,18 +196,38 @@ def train(
             num_processes=num_processes,
             workers=config.workers,
         )
-        eval_loss = evaluate(accelerator, prepared, batches)
-        run.log(progress.step, {"epoch": progress.epoch, "eval_loss": eval_loss})
+        # the main process has no fewer batches than another
+        num_batches = math.ceil(len(eval_tunes) / (config.batch_size * num_processes))
+        eval_loss = evaluate(accelerator, prepared, batches, num_batches=num_batches)
+        finite = math.isfinite(eval_loss)
+        run.log(
+            progress.step, {"epoch": progress.epoch, "eval_loss": eval_loss if finite else None}
+        )
         run.save_weights(model, "last")
-        if progress.best_loss is None or eval_loss < progress.best_loss:
+        if finite and (progress.best_loss is None or eval_loss < progress.best_loss):
             progress.best_loss = eval_loss
             run.save_weights(model, "best")
         if progress.step_in_epoch == steps_per_epoch:
             progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
         run.save_checkpoint(progress)
-        tell(f"{_spell(progress)}, evaluation loss {eval_loss:.4f} nats per character")
+        measured = f"{eval_loss:.4f} nats per character" if finite else "not finite"
+        tell(f"{_spell(progress)}, evaluation loss {measured}")
     accelerator.end_training()
     return progress
+
+
+def describe_result(config: TrainConfig, progress: Progress) -> str:
+    """Return one line for the user: where the best weights of a run are, and how good they are."""
+    if progress.best_loss is None:
+        return (
+            f"no best weights after {progress.step} steps: no evaluation loss was finite; the "
+            f"newest weights are in {config.run_folder / 'last'} (try a lower "
+            f"peak_learning_rate and --fresh)"
+        )
+    return (
+        f"best weights after {progress.step} steps: {config.run_folder / 'best'} (evaluation loss "
+        f"{progress.best_loss:.4f} nats per character)"
+    )
 
 
 def _settings(config: "DataclassInstance", prefix: str = "") -> dict[str, Scalar]:

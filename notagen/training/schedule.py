@@ -1,11 +1,11 @@
 """Optimizer and learning rate, the latter counted in optimizer steps."""
 
+import math
 from typing import Literal
 
 from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import get_constant_schedule_with_warmup, get_cosine_schedule_with_warmup
 
 
 def make_optimizer(model: nn.Module, *, peak_learning_rate: float, weight_decay: float) -> AdamW:
@@ -35,8 +35,8 @@ def make_schedule(
 ) -> LambdaLR:
     """Return the learning-rate schedule, to be moved on once an optimizer step.
 
-    Step k of the warm-up, counted from 0, has k / warmup_steps of the peak rate: the very first
-    step moves nothing.
+    Step k of the warm-up, counted from 0, has (k + 1) / warmup_steps of the peak rate. The n steps
+    after it have all of it, or step k of them (1 + cos(pi k / n)) / 2: every step moves something.
 
     Args:
         optimizer: The one that takes the steps; its rate is the peak.
@@ -44,9 +44,14 @@ def make_schedule(
         warmup_steps: Optimizer steps of the warm-up, >= 0.
         total_steps: Optimizer steps of the whole run, on any number of processes.
     """
-    schedule: LambdaLR
-    if shape == "constant":
-        schedule = get_constant_schedule_with_warmup(optimizer, warmup_steps)
-    else:
-        schedule = get_cosine_schedule_with_warmup(optimizer, warmup_steps, total_steps)
-    return schedule
+
+    def share_of_peak(step: int) -> float:
+        if step < warmup_steps:
+            return (step + 1) / warmup_steps
+        if shape == "constant":
+            return 1.0
+        # asked for once more after the last step
+        done = (step - warmup_steps) / max(1, total_steps - warmup_steps)
+        return (1 + math.cos(math.pi * min(1.0, done))) / 2
+
+    return LambdaLR(optimizer, share_of_peak)

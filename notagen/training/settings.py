@@ -36,9 +36,10 @@ class TrainConfig:
     peak_learning_rate: float = 1e-4
     """Reached after warmup_steps."""
     schedule: Literal["constant", "cosine"] = "constant"
-    """Learning rate after the warm-up: held, or lowered to 0 at the run's end."""
+    """Learning rate after the warm-up: held, or lowered to 0 at the run's end. A run with a cosine
+    keeps its epochs and max_steps, which set that end."""
     warmup_steps: int = 0
-    """Optimizer steps in which the learning rate grows from 0."""
+    """Optimizer steps in which the learning rate grows to its peak."""
     weight_decay: float = 0.01
     """Of the weight matrices; norms and biases have none."""
     max_gradient_norm: float = 1.0
@@ -91,6 +92,7 @@ FREE_FIELDS = frozenset(
         "train_index",
         "eval_index",
         "run_folder",
+        "weights",
         "epochs",
         "max_steps",
         "batch_size",

@@ -7,6 +7,7 @@ import pytest
 
 from notagen.foundation.config import check_fields, parse_config, run_stage
 from notagen.foundation.errors import InputError, MissingInputError, NotationError
+from notagen.stages import DataConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,54 +114,74 @@ def test_help_lists_every_field(
     assert "A folder." in text
 
 
+@pytest.fixture
+def config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stage's config.py, and a command line without flags."""
+    monkeypatch.setattr(sys, "argv", ["stage.py"])
+    file = tmp_path / "config.py"
+    file.write_text(
+        "from pathlib import Path\n"
+        "from notagen.stages import DataConfig\n"
+        "CONFIG = DataConfig(out=Path('out'))\n"
+    )
+    return file
+
+
 @pytest.mark.parametrize(
     "error",
     [
         InputError("x.jsonl:3: found no path"),
         MissingInputError("x.jsonl is not there; data/0_fetch.py writes it"),
         NotationError("bar 3: found nothing"),
+        FileExistsError(17, "File exists", "out"),
     ],
 )
-def test_what_a_user_can_mend_is_one_line(
-    error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["stage.py"])
-
-    def main(settings: Settings) -> None:
+def test_what_a_user_can_mend_is_one_line(error: Exception, config_file: Path) -> None:
+    def main(_: DataConfig) -> None:
         raise error
 
     with pytest.raises(SystemExit) as caught:
-        run_stage(main, Settings())
+        run_stage(main, config_file)
     # a text as exit code: Python prints it as a line on standard error and exits with 1
     assert caught.value.code == f"error: {error}"
 
 
-def test_stopping_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["stage.py"])
-
-    def main(settings: Settings) -> None:
+def test_stopping_says_how_to_go_on(config_file: Path) -> None:
+    def main(_: DataConfig) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(SystemExit) as caught:
-        run_stage(main, Settings())
+        run_stage(main, config_file)
     assert caught.value.code == "stopped; run the same command again to go on"
 
 
-@pytest.mark.parametrize("kind", [ValueError, FileNotFoundError, ZeroDivisionError])
-def test_a_fault_of_ours_keeps_its_traceback(
-    kind: type[Exception], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["stage.py"])
-
-    def main(settings: Settings) -> None:
+@pytest.mark.parametrize("kind", [ValueError, ZeroDivisionError])
+def test_a_fault_of_ours_keeps_its_traceback(kind: type[Exception], config_file: Path) -> None:
+    def main(_: DataConfig) -> None:
         raise kind("ours")
 
     with pytest.raises(kind, match="ours"):
-        run_stage(main, Settings())
+        run_stage(main, config_file)
 
 
-def test_main_gets_the_flags(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["stage.py", "--count", "9"])
-    seen: list[int] = []
-    run_stage(lambda settings: seen.append(settings.count), Settings())
-    assert seen == [9]
+def test_main_gets_the_values_and_the_flags(
+    config_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["stage.py", "--limit", "9"])
+    seen: list[DataConfig] = []
+    run_stage(seen.append, config_file)
+    assert [(settings.out, settings.limit) for settings in seen] == [(Path("out"), 9)]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("limit='5'", "config.py:3: DataConfig.limit must be int | None, got '5' (str)"),
+        ("limit=0", "config.py:3: limit must be >= 1, got 0"),
+    ],
+)
+def test_a_slip_in_the_file_is_one_line(value: str, said: str, config_file: Path) -> None:
+    config_file.write_text(config_file.read_text().replace("'out')", f"'out'), {value}"))
+    with pytest.raises(SystemExit) as caught:
+        run_stage(lambda _: None, config_file)
+    assert str(caught.value.code).endswith(said)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from notagen.foundation.errors import AlphabetError
+from notagen.foundation.errors import AlphabetError, InputError
 from notagen.generation import engine
 from notagen.generation.controls import Controls
 from notagen.generation.engine import Generated, Generator, piece_seed
@@ -210,7 +210,7 @@ def test_a_model_in_training_mode_is_refused(trained_model: NotaGen) -> None:
 
 def test_a_model_of_no_numbers_is_an_error(trained_model: NotaGen) -> None:
     trained_model.char_decoder.table.data.fill_(torch.nan)
-    with pytest.raises(RuntimeError, match="NaN or infinity"):
+    with pytest.raises(InputError, match="NaN or infinite"):
         one(Generator(trained_model).generate([None], seed=0))
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from notagen.foundation.errors import InputError
 from notagen.generation.sampling import (
     DEFAULT_SAMPLING,
     Sampling,
@@ -87,7 +88,7 @@ def test_characters_are_drawn_as_often_as_they_are_probable() -> None:
 def test_logits_that_are_no_numbers_are_an_error(bad: float) -> None:
     logits = torch.zeros(128)
     logits[5] = bad
-    with pytest.raises(RuntimeError, match="NaN or infinity"):
+    with pytest.raises(InputError, match="NaN or infinite"):
         probabilities(logits, ALL)
 
 

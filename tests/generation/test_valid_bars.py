@@ -73,6 +73,16 @@ def test_a_bar_taken_back_leaves_no_trace_in_the_cache(
     assert [piece.text for piece in pieces(trained_model, valid_bars=True)] == wanted
 
 
+def test_the_bar_that_the_prompt_began_is_not_taken_back(trained_model: NotaGen) -> None:
+    prompt = "%%score { 1 | 2 }\nL:1/8\nM:4/4\nK:C\nV:1 treble\nV:2 bass\n[r:0/2][V:1]CCC"
+    controls = Controls(num_bars=3, valid_bars=True, max_retries=50, max_patches=400)
+    pieces = Generator(trained_model, WILD).generate([prompt] * 3, seed=2, controls=controls)
+    for piece in pieces:
+        assert piece.text.startswith(prompt)
+        assert piece.text.count("[r:0/2]") == 1
+        assert piece.patches > 0
+
+
 @pytest.mark.parametrize(
     ("line", "fault"),
     [

@@ -1,4 +1,5 @@
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -142,6 +143,75 @@ def test_broken_files_are_refused(tmp_path: Path, name: str) -> None:
         with pytest.raises(InputError, match="found no readable weights") as caught:
             load_model(tmp_path / name)
         assert "\n" not in str(caught.value)
+
+
+def test_truncated_files_are_refused(golden_weights: Weights, tmp_path: Path) -> None:
+    content = golden_weights("notagen_tiny_full").read_bytes()
+    for share in (0.1, 0.5, 0.99):
+        (tmp_path / "weights.pth").write_bytes(content[: int(len(content) * share)])
+        with pytest.raises(InputError, match=r"weights\.pth: found no readable weights") as caught:
+            load_model(tmp_path / "weights.pth")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["model weights\n", "(dp0\n.", "cmodel\nweights\n", "ntext", "\xff"]
+)
+def test_text_files_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "weights.pth").write_text(text)
+    with pytest.raises(InputError, match=r"weights\.pth: found") as caught:
+        load_model(tmp_path / "weights.pth")
+    assert "\n" not in str(caught.value)
+
+
+def test_flipped_bytes_give_a_model_or_one_line(golden_weights: Weights, tmp_path: Path) -> None:
+    content = golden_weights("notagen_tiny_full").read_bytes()
+    # names, shapes and types of the tensors are in the first entry of the archive
+    pickled = content.index(b"data.pkl")
+    rng = random.Random(0)
+    path = tmp_path / "weights.pth"
+    for _ in range(150):
+        damaged = bytearray(content)
+        damaged[pickled + rng.randrange(9000)] ^= 1 << rng.randrange(8)
+        path.write_bytes(damaged)
+        message = ""
+        try:
+            load_model(path)
+        except InputError as error:  # some damage goes unnoticed
+            message = str(error)
+        assert not message or message.startswith(f"{path}: ")
+        assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "decoder", ["patch_level_decoder.base", "char_level_decoder.base.transformer"]
+)
+def test_damaged_shapes_are_refused(golden_weights: Weights, tmp_path: Path, decoder: str) -> None:
+    path = tmp_path / "weights.pth"
+    positions, last = f"{decoder}.wpe.weight", f"{decoder}.h.1.ln_1.bias"
+    state = published(golden_weights("notagen_tiny_full"))
+    changes: list[dict[str, torch.Tensor]] = [
+        {positions: torch.tensor(1.0)},
+        {positions: torch.ones(3)},
+        {positions: torch.ones(1).expand(10**12, 128)},
+        {last.replace("h.1", "h.999999999"): state[last]},
+        {f"{decoder}.h.1\nno": state[last]},
+    ]
+    for change in changes:
+        torch.save(state | change, path)
+        with pytest.raises(InputError, match=r"weights\.pth: ") as caught:
+            load_model(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_config_beyond_any_model_is_refused(full_model: NotaGen, tmp_path: Path) -> None:
+    save_model(full_model, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"patch_layers": 10**9}))
+    with pytest.raises(
+        InputError, match=r"config\.json: .*patch_layers must be <= 1000, got 1000000000"
+    ):
+        load_model(tmp_path)
 
 
 def test_an_untied_head_is_refused(golden_weights: Weights, tmp_path: Path) -> None:

@@ -138,19 +138,16 @@ def test_killed_and_run_again_it_writes_the_same(walked: Path, tmp_path: Path) -
 def test_a_damaged_file_is_rejected_and_the_rest_is_done(tmp_path: Path) -> None:
     scores, out = tmp_path / "scores", tmp_path / "out"
     (scores / "b").mkdir(parents=True)
-    for number in (6, 7):
-        source = corpus_folder() / "bach" / {6: "bwv66.6.mxl", 7: "bwv10.7.mxl"}[number]
-        shutil.copyfile(source, scores / f"{number}.mxl")
+    for number, name in enumerate(("bwv66.6.mxl", "bwv10.7.mxl", "bwv11.6.mxl"), start=6):
+        shutil.copyfile(corpus_folder() / "bach" / name, scores / f"{number}.mxl")
     whole = (scores / "6.mxl").read_bytes()
     (scores / "b" / "broken.mxl").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "about.jsonl").write_text('{"path": "6.mxl", "composer": "Bach"}\n')
     folder = ("--source", "folder", "--folder", str(scores))
     lines = printed(run("0_fetch.py", out, *folder, "--metadata", str(tmp_path / "about.jsonl")))
-    assert lines == [f"kept 3 of 3 scores in {out / 'musicxml'}"]
-    assert printed(run("1_xml2abc.py", out)) == [
-        f"kept 2 of 3 scores in {out / 'abc'}",
-        f"the reasons for the others stand in {out / 'rejects.jsonl'}",
-    ]
+    assert lines == [f"kept 4 of 4 pieces in {out / 'musicxml'}"]
+    reasons = f"; the reasons for the others stand in {out / 'rejects.jsonl'}"
+    assert printed(run("1_xml2abc.py", out)) == [f"kept 3 of 4 pieces in {out / 'abc'}{reasons}"]
     (reject,) = read(out / "rejects.jsonl")
     assert (reject["path"], reject["stage"]) == ("musicxml/b-broken.mxl", "1_xml2abc")
     path = out / "musicxml" / "b-broken.mxl"
@@ -158,9 +155,9 @@ def test_a_damaged_file_is_rejected_and_the_rest_is_done(tmp_path: Path) -> None
     # a tune that does not add up is refused by the next script; the first reason stays
     tune = out / "abc" / "7.abc"
     tune.write_text("L:1/8\nK:C\nV:1\nV:2\nV:1\nc|d|\nV:2\nC|\n")
-    assert printed(run("2_preprocess.py", out, "--keys", "original"))[0] == (
-        f"kept 1 of 2 tunes in {out / 'interleaved'}"
-    )
+    assert printed(run("2_preprocess.py", out, "--keys", "original")) == [
+        f"kept 2 of 3 pieces in {out / 'interleaved'}{reasons}"
+    ]
     assert read(out / "rejects.jsonl") == [
         reject,
         {
@@ -169,16 +166,19 @@ def test_a_damaged_file_is_rejected_and_the_rest_is_done(tmp_path: Path) -> None
             "reason": f"{tune}: voice V:2 has 1 bars, V:1 has 2",
         },
     ]
-    (entry,) = read(out / "train.jsonl")
-    assert (entry["path"], entry["composer"]) == ("interleaved/6", "Bach")
-    assert [path.name for path in (out / "interleaved").rglob("*.abc")] == ["6_A.abc"]
+    entries = {
+        entry["path"]: entry for name in ("train", "eval") for entry in read(out / f"{name}.jsonl")
+    }
+    assert set(entries) == {"interleaved/6", "interleaved/8"}
+    assert entries["interleaved/6"]["composer"] == "Bach"
+    assert (out / "interleaved" / "A" / "6_A.abc").is_file()
     # a folder of any other ABC files, with what a kill may leave beside them
     (tmp_path / "tunes" / "deep").mkdir(parents=True)
     (tmp_path / "tunes" / "deep" / "x.abc").write_text("L:1/8\nK:C\nc8|\n")
     (tmp_path / "tunes" / ".x-12.part.abc").write_text("L:1/8\nK:")
     (tmp_path / "tunes" / "bad.abc").write_text("no tune")
     back = printed(run("3_abc2xml.py", out, "--abc", str(tmp_path / "tunes")))
-    assert back[0] == f"kept 1 of 2 tunes in {out / 'abc2xml'}"
+    assert back == [f"kept 1 of 2 pieces in {out / 'abc2xml'}{reasons}"]
     assert "<pitch>" in (out / "abc2xml" / "deep" / "x.musicxml").read_text(encoding="utf-8")
     assert read(out / "rejects.jsonl")[2] == {
         "path": str(tmp_path / "tunes" / "bad.abc"),
@@ -242,7 +242,7 @@ def test_flags_that_cannot_be_used_end_with_code_2(tmp_path: Path) -> None:
     [
         ({"limit": 0}, "limit must be >= 1, got 0"),
         ({"source": "folder"}, "folder must be set for the source 'folder', got None"),
-        ({"eval_share": 1.0}, "eval_share must be >= 0 and < 1, got 1.0"),
+        ({"eval_share": 1.0}, "eval_share must be > 0 and < 1, got 1.0"),
         ({"workers": 0}, "workers must be >= 1, or -1 for one a core, got 0"),
     ],
 )

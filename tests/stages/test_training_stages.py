@@ -61,7 +61,7 @@ def command(
         "finetune": ["--weights", str(corpus / "weights")],
         "pretrain": [
             *("--model.patch-length", "64", "--model.patch-layers", "1"),
-            *("--model.char-layers", "1", "--model.hidden-size", "64"),
+            *("--model.char-layers", "1", "--model.hidden-size", "64", "--model.dropout", "0.1"),
         ],
     }
     paths = [
@@ -127,12 +127,60 @@ def test_finished_run_says_so_and_another_seed_is_refused(corpus: Path) -> None:
     again = launch(PYTHON, "pretrain", corpus, "--max-steps", "1")
     assert again.returncode == 0
     assert "is finished: step 1" in again.stderr
+    assert "--fresh deletes this run and starts anew" in again.stderr
+    assert "best weights after 1 steps" in again.stdout
     other = launch(PYTHON, "pretrain", corpus, "--max-steps", "1", "--seed", "7")
     assert other.returncode == 1
     assert "error: " in other.stderr
     assert "begun with seed = 0, now it is 7" in other.stderr
     assert "Traceback" not in other.stderr
     assert metrics(corpus / "run") == written
+
+
+def test_weights_may_move_but_not_change(corpus: Path) -> None:
+    flags = ("--epochs", "1", "--batch-size", "4")
+    assert launch(PYTHON, "finetune", corpus, *flags, "--max-steps", "1").returncode == 0
+    (corpus / "weights").rename(corpus / "moved")
+    flags = (*flags, "--weights", str(corpus / "moved"), "--max-steps", "2")
+    moved = launch(PYTHON, "finetune", corpus, *flags)
+    assert moved.returncode == 0, moved.stderr
+    assert steps(corpus / "run") == [1, 2]
+    save_model(NotaGen(TINY), corpus / "moved")
+    changed = launch(PYTHON, "finetune", corpus, *flags)
+    assert changed.returncode == 1
+    assert "was begun with weights of SHA-256 = " in changed.stderr
+    assert "Traceback" not in changed.stderr
+
+
+def test_cosine_names_the_settings_that_set_its_end(corpus: Path) -> None:
+    flags = ("--schedule", "cosine", "--batch-size", "22")
+    assert launch(PYTHON, "pretrain", corpus, *flags, "--epochs", "1").returncode == 0
+    longer = launch(PYTHON, "pretrain", corpus, *flags, "--epochs", "2")
+    assert longer.returncode == 1
+    assert "length of its cosine in steps (epochs, max_steps) = 1, now it is 2" in longer.stderr
+
+
+def test_evaluation_that_is_not_finite_ends_well(corpus: Path) -> None:
+    model = NotaGen(TINY)
+    model.char_decoder.table.data.fill_(float("nan"))
+    save_model(model, corpus / "weights")
+    result = launch(PYTHON, "finetune", corpus, "--max-steps", "1")
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+    assert metrics(corpus / "run")[-1] == {"step": 1, "epoch": 0, "eval_loss": None}
+    assert "no evaluation loss was finite" in result.stdout
+    assert not (corpus / "run" / "best").exists()
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_damaged_text_is_one_line(corpus: Path, workers: str) -> None:
+    file = next(corpus.rglob("tune3_*.abc"))
+    file.write_bytes(b"\xff\xfe" + file.read_bytes())
+    result = launch(PYTHON, "finetune", corpus, "--workers", workers, "--epochs", "1")
+    assert result.returncode == 1
+    message = result.stderr.strip().splitlines()[-1]
+    assert f"error: {file}: found no UTF-8 text" in message
+    assert "Traceback" not in result.stderr
 
 
 def test_killed_run_goes_on_as_if_it_had_not_been(corpus: Path) -> None:

@@ -8,8 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notagen.foundation.errors import AlphabetError
 from notagen.tokenizer.patches import PatchTokenizer
-from notagen.training.batching import Collate, deal, eval_batches, plan_epoch, train_batches
+from notagen.training.batching import Batch, Collate, deal, eval_batches, plan_epoch, train_batches
 from notagen.training.data import TuneDataset
 
 
@@ -60,12 +61,15 @@ def test_deal_leaves_none_over(num_pieces: int, hands: int) -> None:
 def test_collate_pads_and_marks() -> None:
     short, long = np.full((2, 4), 65, np.uint8), np.full((3, 4), 66, np.uint8)
     batch = Collate(short)([short, long])
+    assert isinstance(batch, Batch)
     assert batch.patches.dtype == torch.uint8
     assert batch.patches.shape == (2, 3, 4)
     assert batch.mask.tolist() == [[True, True, False], [True, True, True]]
     assert batch.patches[0, 2].tolist() == [0, 0, 0, 0]
     assert batch.weight == 1
-    assert Collate(short)([]).weight == 0
+    empty = Collate(short)([])
+    assert isinstance(empty, Batch)
+    assert empty.weight == 0
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -115,3 +119,15 @@ def test_reading_leaves_the_global_random_state_alone(tunes: TuneDataset) -> Non
     before = torch.get_rng_state()
     list(eval_batches(tunes, batch_size=4, rank=0, num_processes=1, workers=0))
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_refused_text_is_one_line_from_workers_too(
+    corpus: Path, tunes: TuneDataset, workers: int
+) -> None:
+    file = corpus / "abc/C/tune0_C.abc"
+    file.write_text(file.read_text() + "é")
+    with pytest.raises(AlphabetError, match=r"tune0_C\.abc in C: line") as caught:
+        list(eval_batches(tunes, batch_size=4, rank=0, num_processes=1, workers=workers))
+    assert "\n" not in str(caught.value)
+    assert "Traceback" not in str(caught.value)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from notagen.foundation.errors import AlphabetError, InputError, MissingInputError
+from notagen.foundation.errors import AlphabetError, InputError, MissingInputError, NotationError
 from notagen.notation.keys import KEYS
 from notagen.notation.transpose import transpose
 from notagen.tokenizer.patches import PatchTokenizer
@@ -158,8 +158,36 @@ def test_piece_without_key_is_refused(corpus: Path, tokenizer: PatchTokenizer) -
         dataset(corpus, tokenizer)
 
 
-def test_refused_text_names_its_piece(corpus: Path, tokenizer: PatchTokenizer) -> None:
+def test_refused_text_names_its_file(corpus: Path, tokenizer: PatchTokenizer) -> None:
     file = corpus / "abc/C/tune0_C.abc"
     file.write_text(file.read_text() + "é")
-    with pytest.raises(AlphabetError, match="abc/tune0 in C: line"):
+    with pytest.raises(AlphabetError, match=r"abc/C/tune0_C\.abc in C: line"):
         dataset(corpus, tokenizer)[0, 0]
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [(b"K:C\n\xff\xfe", "found no UTF-8 text"), (None, "cannot be read: Is a directory")],
+)
+def test_unreadable_text_names_its_file(
+    corpus: Path, tokenizer: PatchTokenizer, content: bytes | None, found: str
+) -> None:
+    file = corpus / "abc/C/tune0_C.abc"
+    file.unlink()
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    with pytest.raises(InputError, match=rf"tune0_C\.abc:? {found}") as caught:
+        dataset(corpus, tokenizer)[0, 0]
+    assert "\n" not in str(caught.value)
+
+
+def test_text_that_cannot_be_transposed_names_its_file(
+    corpus: Path, tokenizer: PatchTokenizer
+) -> None:
+    (corpus / "abc/C/tune0_C.abc").write_text("no tune at all\n")
+    tunes = dataset(corpus, tokenizer, keys="all")
+    with pytest.raises(NotationError, match=r"abc/C/tune0_C\.abc in ") as caught:
+        collections.deque(tunes[0, epoch] for epoch in range(20))
+    assert "\n" not in str(caught.value)

@@ -99,7 +99,7 @@ def test_loss_is_the_mean_over_characters(tunes: TuneDataset, tiny: ModelConfig)
 @pytest.mark.usefixtures("forget_accelerator")
 def test_learning_rate_warms_up_by_optimizer_steps(tunes: TuneDataset, tiny: ModelConfig) -> None:
     results, _ = run_steps(tunes, tiny, [[0, 1], [2, 3], [4, 5], [6, 7]], accumulation_steps=2)
-    assert [result.learning_rate for result in results] == [0, 0.005, 0.01, 0.01]
+    assert [result.learning_rate for result in results] == [0.005, 0.01, 0.01, 0.01]
 
 
 @pytest.mark.usefixtures("forget_accelerator")
@@ -107,7 +107,7 @@ def test_steps_that_are_not_finite_are_skipped(tunes: TuneDataset, tiny: ModelCo
     steps = [[0, 1], [2, 3], [4, 5], [6, 7]]
     results, states = run_steps(tunes, tiny, steps, accumulation_steps=1, poison={1, 2})
     assert [result.skipped for result in results] == [False, True, True, False]
-    assert [result.learning_rate for result in results] == [0, 0.005, 0.005, 0.005]
+    assert [result.learning_rate for result in results] == [0.005, 0.01, 0.01, 0.01]
     assert all(torch.equal(tensor, states[2][name]) for name, tensor in states[0].items())
     assert all(tensor.isfinite().all() for tensor in states[3].values())
     assert not torch.equal(states[2]["char_decoder.table"], states[3]["char_decoder.table"])
@@ -120,7 +120,7 @@ def test_evaluation_of_the_same_weights_is_the_same(
 
     def measure(batch_size: int) -> float:
         batches = eval_batches(tunes, batch_size=batch_size, rank=0, num_processes=1, workers=0)
-        return evaluate(accelerator, model, batches)
+        return evaluate(accelerator, model, batches, num_batches=-(-11 // batch_size))
 
     first = measure(4)
     torch.manual_seed(99)
@@ -136,4 +136,16 @@ def test_evaluation_averages_over_characters(
     batches = list(eval_batches(tunes, batch_size=11, rank=0, num_processes=1, workers=0))
     with torch.no_grad():
         expected = float(model.eval()(batches[0].patches, batches[0].mask))
-    assert evaluate(accelerator, model, batches) == pytest.approx(expected, abs=1e-5)
+    loss = evaluate(accelerator, model, batches, num_batches=1)
+    assert loss == pytest.approx(expected, abs=1e-5)
+
+
+def test_evaluation_shows_how_far_it_is(
+    tunes: TuneDataset,
+    tiny: ModelConfig,
+    accelerator: Accelerator,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    batches = eval_batches(tunes, batch_size=4, rank=0, num_processes=1, workers=0)
+    evaluate(accelerator, NotaGen(tiny), batches, num_batches=3)
+    assert "evaluate:   0%|          | 0/3" in capsys.readouterr().err

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Never
 
@@ -13,7 +14,13 @@ from notagen.model.weights import load_model
 from notagen.training.runs import Progress, RunFolder, Scalar
 from notagen.training.schedule import make_optimizer, make_schedule
 
-SETTINGS = {"seed": 1, "model.hidden_size": 64, "epochs": 2, "precision": "no"}
+SETTINGS = {
+    "run_folder": "runs/mine",
+    "seed": 1,
+    "model.hidden_size": 64,
+    "epochs": 2,
+    "precision": "no",
+}
 FREE = frozenset({"epochs"})
 
 
@@ -43,6 +50,11 @@ def save_steps(run: RunFolder, *steps: int) -> None:
     for step in steps:
         run.log(step, {"loss": 1.0, "gradient_norm": None})
         run.save_checkpoint(Progress(step=step, epoch=1, step_in_epoch=step, best_loss=0.5))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path): path.read_bytes() for path in files}
 
 
 def checkpoints(run: RunFolder) -> list[str]:
@@ -141,7 +153,137 @@ def test_fresh_deletes_the_run_and_nothing_else(run: RunFolder, model: NotaGen) 
     run.save_weights(model, "best")
     (run.folder / "notes.txt").write_text("mine")
     assert begin(run, fresh=True, seed=2) == Progress()
-    assert sorted(path.name for path in run.folder.iterdir()) == ["config.json", "notes.txt"]
+    assert sorted(path.name for path in run.folder.iterdir()) == [
+        "checkpoints",
+        "config.json",
+        "notes.txt",
+    ]
+    assert not list((run.folder / "checkpoints").glob("step-*"))
+
+
+def test_results_without_checkpoints_are_kept(run: RunFolder, model: NotaGen) -> None:
+    begin(run)
+    save_steps(run, 1)
+    run.save_weights(model, "best")
+    shutil.rmtree(run.folder / "checkpoints")
+    before = contents(run.folder)
+    with pytest.raises(InputError, match=r"holds best, metrics\.jsonl of a run.*--fresh") as caught:
+        begin(run)
+    assert "\n" not in str(caught.value)
+    assert contents(run.folder) == before
+    assert begin(run, fresh=True) == Progress()
+    assert not (run.folder / "best").exists()
+
+
+@pytest.mark.parametrize("saved", [1, 0])
+def test_deleted_steps_alone_are_no_new_run(run: RunFolder, saved: int) -> None:
+    begin(run)
+    save_steps(run, *range(1, saved + 1))
+    run.log(9, {"loss": 1.0})
+    for step in (run.folder / "checkpoints").glob("step-*"):
+        shutil.rmtree(step)
+    if saved:
+        with pytest.raises(InputError, match="no checkpoint to go on from"):
+            begin(run)
+    else:
+        assert begin(run) == Progress()
+
+
+def test_kill_between_first_weights_and_first_checkpoint(
+    run: RunFolder, model: NotaGen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(run)
+    run.log(1, {"loss": 1.0})
+    run.save_weights(model, "last")
+
+    def die(folder: str) -> Never:
+        (Path(folder) / "model.safetensors").write_text("x")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run.accelerator, "save_state", die)
+        with pytest.raises(KeyboardInterrupt):
+            save_steps(run, 1)
+    assert begin(run) == Progress()
+    assert not (run.folder / "last").exists()
+    save_steps(run, 1)
+    assert checkpoints(run) == ["step-00000001"]
+    assert begin(run).step == 1
+
+
+def test_kill_while_deleting_leaves_no_half_checkpoint(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(run)
+    save_steps(run, 1, 2)
+
+    def die(folder: Path, **_: object) -> Never:
+        next(folder.rglob("progress.json")).unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("notagen.training.runs.shutil.rmtree", die)
+        with pytest.raises(KeyboardInterrupt):
+            begin(run, fresh=True)
+    assert begin(run) == Progress()
+    assert not list(run.folder.glob(".*"))
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("config.json", "model.safetensors"),
+        ("best/model.safetensors",),
+        ("checkpoints/step-100/optimizer.pt",),
+        ("metrics.jsonl",),
+    ],
+)
+def test_other_folders_are_left_alone(run: RunFolder, names: tuple[str, ...], fresh: bool) -> None:
+    for name in names:
+        (run.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (run.folder / name).write_text("{}")
+    before = contents(run.folder)
+    with pytest.raises(InputError, match="not of a training run; choose another run_folder"):
+        begin(run, fresh=fresh)
+    assert contents(run.folder) == before
+
+
+@pytest.mark.parametrize("file", ["config.json", "checkpoints/step-00000001/progress.json"])
+@pytest.mark.parametrize("content", [None, "", "[]", '{"step": 1', "\udcff"])
+def test_missing_or_damaged_files_are_one_line(
+    run: RunFolder, file: str, content: str | None
+) -> None:
+    begin(run)
+    save_steps(run, 1)
+    if content is None:
+        (run.folder / file).unlink()
+    else:
+        (run.folder / file).write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(InputError, match=Path(file).name) as caught:
+        begin(run)
+    assert "\n" not in str(caught.value)
+    if file == "config.json":
+        assert begin(run, fresh=True) == Progress()
+
+
+def test_progress_of_other_values_is_refused(run: RunFolder) -> None:
+    begin(run)
+    save_steps(run, 1)
+    file = run.folder / "checkpoints/step-00000001/progress.json"
+    for change in ({"step": "1"}, {"metrics_bytes": None}, {"steps": 2}):
+        good = file.read_text()
+        file.write_text(json.dumps(json.loads(good) | change))
+        with pytest.raises(InputError, match=r"progress\.json: found no progress of a run"):
+            begin(run)
+        file.write_text(good)
+
+
+def test_settings_are_spelled_as_the_user_knows_them(run: RunFolder) -> None:
+    begin(run)
+    save_steps(run, 1)
+    with pytest.raises(InputError, match="was begun with the dice = 1, now it is 2"):
+        run.begin(SETTINGS | {"seed": 2}, free=FREE, fresh=False, spelled={"seed": "the dice"})
 
 
 def test_weights_are_replaced_and_load(run: RunFolder, model: NotaGen) -> None:

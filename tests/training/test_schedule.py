@@ -25,15 +25,22 @@ def rates(
 
 
 def test_warm_up_reaches_the_peak_and_holds_it() -> None:
-    assert rates("constant", warmup_steps=4, total_steps=6) == [0, 0.125, 0.25, 0.375, 0.5, 0.5]
+    assert rates("constant", warmup_steps=4, total_steps=6) == [0.125, 0.25, 0.375, 0.5, 0.5, 0.5]
     assert rates("constant", warmup_steps=0, total_steps=2) == [0.5, 0.5]
 
 
-def test_cosine_ends_at_nought() -> None:
-    seen = rates("cosine", warmup_steps=2, total_steps=10)
-    assert seen[:3] == [0, 0.25, 0.5]
-    expected = [0.25 * (1 + math.cos(math.pi * step / 8)) for step in range(8)]
-    assert seen[2:] == pytest.approx(expected)
+def test_cosine_falls_toward_nought() -> None:
+    seen = rates("cosine", warmup_steps=2, total_steps=6)
+    # four steps after the warm-up: the cosines of 0, 45, 90 and 135 degrees
+    half = math.sqrt(0.5)
+    expected = [0.25, 0.5, 0.5, 0.25 * (1 + half), 0.25, 0.25 * (1 - half)]
+    assert seen == pytest.approx(expected)
+    assert rates("cosine", warmup_steps=0, total_steps=2) == [0.5, 0.25]
+
+
+@pytest.mark.parametrize("shape", ["constant", "cosine"])
+def test_a_run_shorter_than_its_warm_up_learns(shape: Literal["constant", "cosine"]) -> None:
+    assert rates(shape, warmup_steps=5, total_steps=1) == [0.1]
 
 
 def test_only_matrices_decay(tiny: ModelConfig) -> None:

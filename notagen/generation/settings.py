@@ -1,0 +1,31 @@
+"""How characters are chosen; apart from the choosing, so that settings need no torch."""
+
+import dataclasses
+import math
+
+from notagen.foundation.config import check_fields
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How the next character is chosen; the defaults are those of NotaGen."""
+
+    top_k: int = 9
+    """Only the k likeliest characters are left; 0 leaves all, 1 always takes the likeliest."""
+    top_p: float = 0.9
+    """Of those, only the likeliest whose sum first reaches this share are left; 1 leaves all."""
+    temperature: float = 1.2
+    """Acts last: each probability left is raised to 1 / temperature."""
+
+    def __post_init__(self) -> None:
+        """Check types and ranges."""
+        check_fields(self)
+        if self.top_k < 0:
+            raise ValueError(f"top_k must be >= 0, got {self.top_k}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must be > 0 and <= 1, got {self.top_p}")
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"temperature must be > 0 and finite, got {self.temperature}")
+
+
+DEFAULT_SAMPLING = Sampling()
