@@ -5,9 +5,11 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(CURDIR)/$(VENV)/bin
-# one process on this machine's processors; without flags the launcher asks for `accelerate config`
+# one thread: on a machine with other work, more threads wait for each other; THREADS=2 on a quiet one
+THREADS ?= 1
+# one process on this machine's processor; without these flags the launcher warns of its defaults
 LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no \
-          --dynamo_backend no --num_cpu_threads_per_process 2
+          --dynamo_backend no --num_cpu_threads_per_process $(THREADS)
 
 .PHONY: demo test test-long lint types floors clean
 

@@ -36,6 +36,8 @@ def main(config: DataConfig) -> None:
         rejects=rejects,
     )
     write_index(config.out / "musicxml.jsonl", kept)
+    prompted = sum(entry.prompt is not None for entry in kept)
+    print(f"{prompted:,} of {len(kept):,} have period, composer and instrumentation")
     print(kept_line(kept, len(jobs), folder=config.out / "musicxml", rejects=rejects))
 
 

@@ -31,7 +31,9 @@ def main(config: DataConfig) -> None:
     )
     split = split_by_work(kept, eval_share=config.eval_share, seed=config.seed)
     for name in ("train", "eval"):
-        write_index(config.out / f"{name}.jsonl", [e for e in split if e.split == name])
+        side = [entry for entry in split if entry.split == name]
+        write_index(config.out / f"{name}.jsonl", side)
+        print(f"{name}.jsonl: {len(side):,} pieces")
     print(kept_line(kept, len(jobs), folder=config.out / "interleaved", rejects=rejects))
 
 

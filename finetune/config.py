@@ -12,7 +12,7 @@ CONFIG = FinetuneConfig(
     eval_index=ROOT / "data" / "out" / "eval.jsonl",
     run_folder=STAGE / "runs" / "demo",
     weights=ROOT / "pretrain" / "runs" / "demo" / "best",
-    epochs=8,
+    epochs=7,
     batch_size=1,
     # for the demonstration's small model; 1e-5 suits the sizes of the paper
     peak_learning_rate=1e-3,

@@ -147,13 +147,13 @@ def best_piece(records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     """Return the record of the soundest piece that was brought into every form, if there is one.
 
     A piece that needed no mending comes before one that did, then the one with the smaller share
-    of bars at fault.
+    of bars at fault, then the one of which fewer bars had to be written again.
     """
     whole = [record for record in records if record["error"] is None]
 
-    def faults(record: dict[str, Any]) -> tuple[bool, float]:
+    def faults(record: dict[str, Any]) -> tuple[bool, float, int]:
         mended = len(record["problems"]) + len(record["repairs"])
-        return not record["parses"], mended / max(1, record["n_bars"])
+        return not record["parses"], mended / max(1, record["n_bars"]), record["retries"]
 
     return min(whole, key=faults, default=None)
 

@@ -117,7 +117,7 @@ class GenerateConfig:
         prompt = (self.period, self.composer, self.instrumentation)
         if any(prompt) and not all(prompt):
             raise ValueError(
-                f"period, composer and instrumentation go together, got {' / '.join(prompt)!r}"
+                f"give period, composer and instrumentation, or none of them; got {prompt}"
             )
         for name in ("samples", "threads"):
             if getattr(self, name) < 1:

@@ -12,13 +12,13 @@ CONFIG = PretrainConfig(
     train_index=ROOT / "data" / "out" / "train.jsonl",
     eval_index=ROOT / "data" / "out" / "eval.jsonl",
     run_folder=STAGE / "runs" / "demo",
-    # A demonstration that a laptop's processor trains in about a minute: too short for dropout.
+    # A demonstration that a laptop's processor trains in a minute or two: too short for dropout.
     # The sizes of the paper are ModelConfig.small(), .medium() and .large(); .mini() is the
     # largest for a processor.
     model=ModelConfig(
         patch_length=512, patch_layers=4, char_layers=2, hidden_size=192, dropout=0.0
     ),
-    epochs=5,
+    epochs=4,
     batch_size=1,
     peak_learning_rate=1.5e-3,
     schedule="cosine",

@@ -152,7 +152,13 @@ def test_names_are_safe(tmp_path: Path) -> None:
 
 def test_best_piece() -> None:
     def record(name: str, **other: object) -> dict[str, Any]:
-        sound: dict[str, Any] = {"parses": True, "n_bars": 10, "problems": [], "repairs": []}
+        sound: dict[str, Any] = {
+            "parses": True,
+            "n_bars": 10,
+            "problems": [],
+            "repairs": [],
+            "retries": 3,
+        }
         return {"name": name, "error": None, **sound, **other}
 
     failed = record("failed", error="no notes")
@@ -160,6 +166,8 @@ def test_best_piece() -> None:
     uneven = record("uneven", problems=["x", "y"])
     longer = record("longer", problems=["x", "y"], n_bars=40)
     sound = record("sound")
+    luckier = record("luckier", retries=0)
+    assert best_piece([sound, luckier]) is luckier
     assert best_piece([]) is None
     assert best_piece([failed]) is None
     ranked = [sound, longer, uneven, mended, failed]

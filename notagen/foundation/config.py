@@ -70,7 +70,8 @@ def run_stage(main: Callable[[Any], None], config_file: Path) -> None:
     except (InputError, ScoreError, OSError) as error:
         sys.exit(f"error: {' '.join(str(error).split())}")
     except KeyboardInterrupt:
-        sys.exit("stopped; run the same command again to go on")
+        again = " without --fresh" if "--fresh" in sys.argv else ""
+        sys.exit(f"stopped; run the same command again{again} to go on")
 
 
 def _fits(value: object, wanted: Any) -> bool:  # noqa: ANN401 -- a type form has no common type

@@ -67,7 +67,10 @@ def check_names(entries: Sequence[IndexEntry], index: Path) -> None:
         InputError: If the index is empty, or two pieces would; it names them.
     """
     if not entries:
-        raise InputError(f"{index}: found no pieces, wanted at least one")
+        raise InputError(
+            f"{index}: found no pieces, wanted at least one; rejects.jsonl beside it says why "
+            f"pieces were refused"
+        )
     taken: dict[str, str] = {}
     for entry in entries:
         # without case: on some file systems a.abc and A.abc are one file

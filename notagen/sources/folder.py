@@ -1,10 +1,13 @@
 """Any folder of MusicXML as a source, with what a metadata file says of its pieces."""
 
+import logging
 from pathlib import Path, PurePosixPath
 
 from notagen.foundation.errors import InputError, MissingInputError
 from notagen.foundation.lines import read_lines
 from notagen.sources.piece import NATIVE_SUFFIXES, SourcePiece, unique_ids
+
+_logger = logging.getLogger(__name__)
 
 _KNOWN = ("composer", "period", "instrumentation", "work", "title", "licence")
 
@@ -15,13 +18,17 @@ def folder_pieces(folder: Path, metadata: Path | None = None) -> list[SourcePiec
     Args:
         folder: Searched with all its subfolders.
         metadata: JSONL file of objects with `path` (relative to `folder`, with suffix) and any of
-            composer, period, instrumentation, work, title, licence. A file without a `work` is a
-            work of its own.
+            composer, period, instrumentation, work, title, licence. Other fields are passed over;
+            lines of files that are not there are counted in a warning. A file without a `work` is
+            a work of its own.
 
     Raises:
         MissingInputError: If the folder or the metadata file is not there.
         InputError: If the folder holds no MusicXML, or a line of the metadata cannot be used.
     """
+    folder = folder.expanduser()
+    if folder.is_file():
+        raise InputError(f"{folder} is a file, wanted a folder of MusicXML files")
     if not folder.is_dir():
         raise MissingInputError(f"{folder} is not there; wanted a folder of MusicXML files")
     files = [
@@ -45,15 +52,29 @@ def _read_metadata(metadata: Path, files: set[str]) -> dict[str, dict[str, str]]
     if not metadata.is_file():
         raise MissingInputError(f"{metadata} is not there; wanted JSON lines with a field `path`")
     known: dict[str, dict[str, str]] = {}
+    absent: list[str] = []
     for number, line in read_lines(metadata):
+        for name in line:
+            if name not in _KNOWN and name.lower() in _KNOWN:
+                raise InputError(f"{metadata}:{number}: found {name!r}, wanted {name.lower()!r}")
         path = line.get("path")
-        if not isinstance(path, str) or path not in files:
-            raise InputError(
-                f"{metadata}:{number}: found path {path!r}, wanted one of the folder's files"
-            )
+        if not path:
+            raise InputError(f"{metadata}:{number}: found no field `path`, wanted the file's path")
+        if not isinstance(path, str):
+            raise InputError(f"{metadata}:{number}: found path {path!r}, wanted str")
+        if path not in files:
+            absent.append(path)
+            continue
         facts = {name: line[name] for name in _KNOWN if line.get(name)}
         for name, value in facts.items():
             if not isinstance(value, str):
                 raise InputError(f"{metadata}:{number}: found {name} = {value!r}, wanted str")
         known[path] = facts
+    if absent:
+        _logger.warning(
+            "%s: %d lines name files that are not in the folder, such as %r",
+            metadata,
+            len(absent),
+            absent[0],
+        )
     return known

@@ -64,10 +64,9 @@ def test_metadata_is_taken_over(scores: Path) -> None:
     [
         ("{", "found no JSON object, wanted one"),
         ('["a"]', "found no JSON object, wanted one"),
-        ({"composer": "x"}, "found path None, wanted one of the folder's files"),
-        ({"path": "no.mxl"}, "found path 'no.mxl', wanted one of the folder's files"),
-        ({"path": ["a"]}, "found path ['a'], wanted one of the folder's files"),
-        ({"path": "../scores/b/x.XML"}, "found path '../scores/b/x.XML', wanted one of the"),
+        ({"composer": "x"}, "found no field `path`"),
+        ({"path": "b/x.XML", "Composer": "x"}, "found 'Composer', wanted 'composer'"),
+        ({"path": ["a"]}, "found path ['a'], wanted str"),
         ({"path": "b/x.XML", "composer": ["x"]}, "found composer = ['x'], wanted str"),
         ({"path": "b/x.XML", "work": 541}, "found work = 541, wanted str"),
     ],
@@ -87,3 +86,11 @@ def test_nothing_to_find(tmp_path: Path, scores: Path) -> None:
         folder_pieces(tmp_path / "nowhere")
     with pytest.raises(MissingInputError, match=r"no\.jsonl is not there"):
         folder_pieces(scores, tmp_path / "no.jsonl")
+
+
+def test_lines_of_absent_files_are_counted(scores: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = metadata(
+        scores, {"path": "no.mxl", "work": "x"}, {"path": "../scores/b/x.XML", "work": "x"}
+    )
+    assert all(piece.work != "x" for piece in folder_pieces(scores, path))
+    assert "2 lines name files that are not in the folder, such as 'no.mxl'" in caplog.text
