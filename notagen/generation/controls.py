@@ -20,7 +20,7 @@ class Controls:
     valid_bars: bool = False
     """Take a bar back and write it again while it is faulty: a voice twice or unknown, an open
     bracket, voices that do not last equally long, unequal barlines."""
-    max_retries: int = 16
+    max_retries: int = 32
     """So many times a bar is written again at most; then it stays as it is."""
     max_patches: int | None = None
     """Patches the model may write for one piece; None for no limit."""

@@ -60,7 +60,7 @@ def line_faults(line: str, header: str) -> list[str]:
     """Return what is wrong with a body line; empty for a sound bar.
 
     A sound bar has each voice at most once, none that the header does not define, no bracket left
-    open, voices that all last equally long, and one barline for all.
+    open, voices that all last equally long, and one barline, the same for all, at its end.
 
     Args:
         line: One line, with or without its counter.
@@ -77,6 +77,8 @@ def line_faults(line: str, header: str) -> list[str]:
         return [*faults, str(error)]
     if len({cell.barline for cell in bar.values()}) > 1:
         faults.append("found different barlines")
+    if any(token.kind == "barline" for cell in bar.values() for token in tokens(cell.music)):
+        faults.append("found a barline inside a bar")
     return [*faults, *check_alignment(mended).problems]
 
 

@@ -6,7 +6,7 @@ import math
 from notagen.foundation.config import check_fields
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class Sampling:
     """How the next character is chosen; the defaults are those of NotaGen."""
 

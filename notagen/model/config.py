@@ -9,7 +9,7 @@ HEAD_SIZE = 64
 """Width of one attention head, in every size of the model."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """The shape of a NotaGen model; the defaults are those of `mini`."""
 

@@ -93,6 +93,7 @@ def test_the_bar_that_the_prompt_began_is_not_taken_back(trained_model: NotaGen)
         ("[V:1]c4|[V:3]C4|", "defines no such voice"),
         ("[V:1][ce4|[V:2]C4|", "closed"),
         ("[V:1]c4|[V:2]C4||", "barlines"),
+        ("[V:1]c2|d2|[V:2]C2|D2|", "inside"),
         ("no voice", "no voice"),
     ],
 )
