@@ -91,6 +91,9 @@ class GenerationFolder:
                 record["files"].append(path.relative_to(self.folder).as_posix())
         except ScoreError as error:
             record["error"] = " ".join(str(error).split())
+        except OSError:
+            # a full disk, say: no line, so that the same command writes the piece again
+            raise
         except Exception as error:
             # a fault of ours: the piece has its line all the same, and is not tried again
             record["error"] = f"{type(error).__name__}: {' '.join(str(error).split())}"

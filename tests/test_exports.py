@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from music21 import converter
 
+from notagen import exports
 from notagen.exports import GenerationFolder, best_piece
 from notagen.foundation.errors import InputError
 from notagen.generation.engine import Generated
@@ -174,3 +175,19 @@ def test_best_piece() -> None:
     for number in range(4):
         best = best_piece([*ranked[:number:-1], ranked[number]])
         assert best is ranked[number]
+
+
+@pytest.mark.parametrize(
+    ("error", "lines_left"), [(OSError(28, "No space left"), 0), (KeyError(1), 1)]
+)
+def test_a_full_disk_leaves_no_line_and_a_fault_of_ours_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, lines_left: int
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    folder = GenerationFolder(tmp_path, RUN)
+    monkeypatch.setattr(exports, "write_text", fail)
+    with pytest.raises(type(error)):
+        folder.add(piece())
+    assert len(folder.records()) == lines_left

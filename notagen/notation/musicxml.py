@@ -7,6 +7,7 @@ run in a worker process with a time limit, and ABC is made harmless before they 
 import io
 import re
 import zipfile
+import zlib
 from contextlib import redirect_stderr
 from pathlib import Path
 from xml.etree import ElementTree
@@ -23,6 +24,10 @@ from notagen.notation.tune import format_abc
 MAX_BYTES = 64 * 1024 * 1024
 """Largest MusicXML document that is read, unpacked; a symphony movement takes about 20 MB."""
 MAX_DEPTH = 64
+_DAMAGED_ARCHIVE = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, OSError),
+    *(NotImplementedError, RuntimeError, ValueError),  # an odd version, a password, a bad name
+)
 _MAX_ABC = 2_000_000
 _SECONDS = 60.0
 _METRE = re.compile(r"\s*(?:none|C\|?|\d{1,3}(?:\+\d{1,3})*/\d{1,3})\s*")
@@ -96,13 +101,11 @@ def _unpack(archive: bytes) -> bytes:
             if not names or not names[0]:
                 raise ConversionError("container.xml names no score")
             return _read_member(files, names[0])
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ConversionError(f"damaged .mxl archive: {error}") from error
+    except ConversionError:
+        raise
     except ElementTree.ParseError as error:
         raise ConversionError(f"damaged META-INF/container.xml: {error}") from error
-    except (zipfile.zlib.error, ValueError, OSError) as error:  # type: ignore[attr-defined]
-        if isinstance(error, ConversionError):
-            raise
+    except _DAMAGED_ARCHIVE as error:
         raise ConversionError(f"damaged .mxl archive: {error}") from error
 
 

@@ -191,6 +191,25 @@ def test_archives_that_hold_no_score(tmp_path: Path) -> None:
     assert refusal(path).startswith("found a document of <html>")
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_anywhere_in_an_archive_is_a_refusal(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "a.mxl"
+    with zipfile.ZipFile(path, "w", method) as files:
+        files.writestr("META-INF/container.xml", CONTAINER.format("s.xml"))
+        files.writestr("s.xml", SCORE)
+    whole = path.read_bytes()
+    if method != zipfile.ZIP_DEFLATED:
+        assert "packed in another way than deflate" in refusal(path)
+    refused = 0
+    for place in range(0, len(whole), 3):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        try:
+            musicxml.read_musicxml(path)
+        except ConversionError:
+            refused += 1
+    assert refused > 50
+
+
 def test_archives_that_unpack_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(musicxml, "MAX_BYTES", 100_000)
     bomb = archive(
