@@ -10,6 +10,8 @@ from notagen.notation.tune import without_comment
 _KEPT_FIELDS = "KLMQV"
 _MAX_WORDS = 40
 """Longer directions are prose about the piece, not marks in it; NotaGen's corpus drops them too."""
+_TO_READ = re.compile(r"[\"\\`$\t]|!!")
+"""What a line must hold to be read token by token."""
 _NAME = re.compile(r'\b(nm|snm|name|sname|subname)="([^"]*)"')
 
 
@@ -68,14 +70,18 @@ def _clean_field(name: str, value: str) -> str:
 def _clean_name(match: re.Match[str]) -> str:
     # a line break inside a part's name arrives as `\n` and a continuation mark `:`
     name = re.sub(r"(?:\\n|\s)+:?", " ", match[2]).strip()
+    name = name or match[2][:1]  # a blank as a name holds the staves of a part together
     return f'{match[1]}="{name}"'
 
 
 def _clean_music(line: str) -> str:
+    if not _TO_READ.search(line):  # most lines
+        return re.sub(r" {2,}", " ", line).strip()
     parts = []
     for kind, text in tokens(line):
         if kind == "string":
             words = " ".join(text[1:-1].replace('\\"', "'").replace("\\", " ").split())
+            words = words.replace("[V:", "[V ")  # only a voice mark may look like one
             if words and len(words) <= _MAX_WORDS:
                 parts.append(f'"{words}"')
         elif kind == "decoration" and text == "!!":

@@ -3,16 +3,31 @@
 import re
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import lru_cache
+from itertools import repeat
+from math import lcm
 
 from notagen.foundation.errors import NotationError
-from notagen.notation.lexer import NOTE, REST, TUPLET, tokens
+from notagen.notation.lexer import TUPLET, tokens
 
 UNIT = Fraction(1, 8)
 """Unit note length of the corpus: `L:1/8`."""
+MAX_TUPLETS = 8
+"""Tuplets that may be open at once; printed music has three at most."""
 
 _LENGTH = re.compile(r"(\d*)(/*)(\d*)")
+_LONGEST_LENGTH = 16
 _TUPLET_TIME = {2: 3, 3: 2, 4: 3, 6: 2, 8: 3}
 _MAX_NUMBER = 100_000
+_MAX_DENOMINATOR = 10**15
+"""Of a bar's length; sums beyond it come from no music and would only get slower."""
+_LONGEST_KEPT = 200
+"""Characters of a bar whose duration is kept in memory."""
+_MAX_BARS = 9999
+_PITCH = "^_=ABCDEFGabcdefg,'zxZX"
+
+_Ratio = tuple[int, int]
+"""A fraction while it is added up; the class Fraction would take most of the time."""
 
 
 def parse_length(text: str) -> Fraction:
@@ -21,15 +36,7 @@ def parse_length(text: str) -> Fraction:
     Raises:
         NotationError: If it is zero, divides by zero or is absurdly large.
     """
-    match = _LENGTH.fullmatch(text)
-    if match is None:
-        raise NotationError(f"found length {text!r}, wanted one such as 2, 3/2 or /")
-    numerator, slashes, denominator = match.groups()
-    top = int(numerator[:9] or 1)
-    bottom = int(denominator[:9]) if denominator else 2 ** min(len(slashes), 20)
-    if not (0 < top < _MAX_NUMBER and 0 < bottom < _MAX_NUMBER * 20):
-        raise NotationError(f"found length {text!r}, wanted a positive number of usual size")
-    return Fraction(top, bottom)
+    return Fraction(*_length(text))
 
 
 def format_length(factor: Fraction) -> str:
@@ -48,10 +55,10 @@ def parse_metre(value: str) -> Fraction | None:
     value = value.strip()
     if value in ("C", "C|"):
         return Fraction(1)
-    match = re.fullmatch(r"\(?(\d{1,3}(?:\+\d{1,3})*)\)?/(\d{1,3})", value)
+    match = re.fullmatch(r"\(?(\d{1,3}(?:\+\d{1,3})*)\)?/(\d{1,3})", value, re.ASCII)
     if match is None or int(match[2]) == 0:
         return None
-    return Fraction(sum(map(int, match[1].split("+"))), int(match[2]))
+    return Fraction(sum(map(int, match[1].split("+"))), int(match[2])) or None
 
 
 def bar_duration(
@@ -71,17 +78,14 @@ def bar_duration(
         The duration, or None if it cannot be known (a bar rest without `metre`).
 
     Raises:
-        NotationError: If a length or a chord cannot be read.
+        NotationError: If a length, a chord, a tuplet, a grace or words cannot be read.
     """
-    total = Fraction(0)
-    for duration in event_durations(music):
-        if duration is not None:
-            total += duration * unit
-        elif metre is None:
-            return None
-        else:
-            total += metre
-    return total
+    read = _total if len(music) > _LONGEST_KEPT else _kept_total
+    top, bottom, bars = read(music)
+    if bars and metre is None:
+        return None
+    duration = Fraction(top * unit.numerator, bottom * unit.denominator)
+    return duration + bars * metre if bars and metre is not None else duration
 
 
 def event_durations(music: str) -> Iterator[Fraction | None]:
@@ -90,76 +94,157 @@ def event_durations(music: str) -> Iterator[Fraction | None]:
     A bar rest (`Z`, `X`) gives one None a bar.
 
     Raises:
-        NotationError: If a length or a chord cannot be read.
+        NotationError: If a length, a chord, a tuplet, a grace or words cannot be read.
     """
-    clock = _Clock()
-    in_grace = False
-    chord: Fraction | None = None
-    in_chord = False
+    for event in _events(music):
+        yield None if event is None else Fraction(*event)
+
+
+def _total(music: str) -> tuple[int, int, int]:
+    """Return the sum of a bar's events as a fraction, and the bars that its bar rests fill."""
+    top, bottom, bars = 0, 1, 0
+    for event in _events(music):
+        if event is None:
+            bars += 1
+            continue
+        numerator, denominator = event
+        if denominator != bottom:
+            common = lcm(bottom, denominator)
+            if common > _MAX_DENOMINATOR:
+                raise NotationError("found lengths that add up to no usual fraction")
+            top *= common // bottom
+            numerator *= common // denominator
+            bottom = common
+        top += numerator
+    return top, bottom, bars
+
+
+# rests are omitted, put back and checked by what the same bars last
+_kept_total = lru_cache(maxsize=2**14)(_total)
+
+
+def _events(music: str) -> Iterator[_Ratio | None]:
+    tuplets: list[list[int]] = []  # q, p and the notes that are left, outermost first
+    waiting: _Ratio | None = None  # the last event: a `>` after it would still change it
+    factor: _Ratio | None = None  # what that `>` does to the next event
+    in_grace = in_chord = False
+    chord: _Ratio | None = None
+    rested = 0
     for kind, text in tokens(music):
-        if kind == "grace_open":
+        if kind in ("note", "rest"):
+            if in_grace:
+                continue
+            if in_chord:
+                chord = chord or _length(text.lstrip(_PITCH))
+                continue
+            if text[0] in "ZX":
+                if waiting:
+                    yield waiting
+                    waiting = None
+                bars = _bars(text)
+                rested += bars
+                if rested > _MAX_BARS:
+                    raise _error(music, f"found rests for more than {_MAX_BARS} bars")
+                yield from repeat(None, bars)
+                continue
+            top, bottom = _length(text.lstrip(_PITCH))
+        elif kind == "grace_open":
+            if in_grace:
+                raise _error(music, "found `{` inside a grace")
             in_grace = True
+            continue
         elif kind == "grace_close":
+            if not in_grace:
+                raise _error(music, "found `}` without `{`")
             in_grace = False
+            continue
+        elif kind == "other":
+            if text == '"':
+                raise _error(music, "found a quote that is never closed")
+            if text == "&":
+                raise _error(music, "found `&`, wanted one voice")
+            continue
         elif in_grace:
             continue
         elif kind == "chord_open":
+            if in_chord:
+                raise _error(music, "found `[` inside a chord")
             in_chord, chord = True, None
+            continue
         elif kind == "chord_close":
             if not in_chord or chord is None:
-                raise NotationError(f"{music!r}: found `]`, wanted notes of a chord before it")
+                raise _error(music, "found `]`, wanted notes of a chord before it")
             in_chord = False
-            clock.add(chord * parse_length(text[1:]))
-        elif kind in ("note", "rest"):
-            match = (NOTE if kind == "note" else REST).fullmatch(text)
-            if match is None:
-                raise NotationError(f"{music!r}: cannot read {text!r}")
-            length = match["length"]
-            if in_chord:
-                chord = parse_length(length) if chord is None else chord
-            elif text[0] in "ZX":
-                clock.add_bars(int(length[:4] or 1) if length.isdigit() or not length else 1)
-            else:
-                clock.add(parse_length(length))
+            top, bottom = _length(text[1:])
+            top, bottom = top * chord[0], bottom * chord[1]
         elif kind == "tuplet":
-            clock.open_tuplet(text)
-        elif kind == "broken":
-            clock.break_rhythm(text)
-    if in_chord:
-        raise NotationError(f"{music!r}: found `[` without `]`")
-    yield from clock.events
+            tuplets.append(_tuplet(text))
+            if len(tuplets) > MAX_TUPLETS:
+                raise _error(music, f"found more than {MAX_TUPLETS} tuplets inside one another")
+            continue
+        elif kind == "broken" and waiting:
+            short = 2 ** min(len(text), 4)
+            dotted, cut = (2 * short - 1, short), (1, short)
+            first, factor = (dotted, cut) if text[0] == ">" else (cut, dotted)
+            waiting = waiting[0] * first[0], waiting[1] * first[1]
+            if waiting[1] > _MAX_DENOMINATOR:
+                raise _error(music, "found broken rhythm that never ends")
+            continue
+        else:
+            continue
+        for tuplet in tuplets:
+            top, bottom = top * tuplet[0], bottom * tuplet[1]
+            tuplet[2] -= 1
+        if tuplets:
+            tuplets = [tuplet for tuplet in tuplets if tuplet[2] > 0]
+        if factor:
+            top, bottom = top * factor[0], bottom * factor[1]
+            factor = None
+        if waiting:
+            yield waiting
+        waiting = top, bottom
+    if in_chord or in_grace:
+        bracket, end = "[]" if in_chord else "{}"
+        raise _error(music, f"found `{bracket}` without `{end}`")
+    if waiting:
+        yield waiting
 
 
-class _Clock:
-    """Collects durations under tuplets and broken rhythm."""
+def _length(text: str) -> _Ratio:
+    if len(text) > _LONGEST_LENGTH:  # not kept in memory either
+        raise NotationError(f"found length {text[:20]!r}, wanted a positive number of usual size")
+    return _short_length(text)
 
-    def __init__(self) -> None:
-        self.events: list[Fraction | None] = []
-        self._tuplets: list[tuple[Fraction, int]] = []
-        self._next_factor = Fraction(1)
 
-    def add(self, duration: Fraction) -> None:
-        for factor, _ in self._tuplets:
-            duration *= factor
-        self._tuplets = [(factor, left - 1) for factor, left in self._tuplets if left > 1]
-        self.events.append(duration * self._next_factor)
-        self._next_factor = Fraction(1)
+@lru_cache(maxsize=4096)
+def _short_length(text: str) -> _Ratio:
+    match = _LENGTH.fullmatch(text)
+    if match is None:
+        raise NotationError(f"found length {text!r}, wanted one such as 2, 3/2 or /")
+    numerator, slashes, denominator = match.groups()
+    top = int(numerator or 1)
+    bottom = int(denominator) if denominator else 1 << len(slashes)
+    if not (0 < top < _MAX_NUMBER and 0 < bottom < _MAX_NUMBER * 20):
+        raise NotationError(f"found length {text!r}, wanted a positive number of usual size")
+    return top, bottom
 
-    def add_bars(self, bars: int) -> None:
-        self.events += [None] * bars
 
-    def open_tuplet(self, text: str) -> None:
-        match = TUPLET.fullmatch(text)
-        if match is None or int(match["p"]) == 0:
-            raise NotationError(f"found tuplet {text!r}, wanted one such as (3 or (3:2:3")
-        p = int(match["p"])
-        q = int(match["q"] or 0) or _TUPLET_TIME.get(p, 2)
-        r = int(match["r"] or 0) or p
-        self._tuplets.append((Fraction(q, p), r))
+def _bars(text: str) -> int:
+    """Return the bars that a rest such as `Z4` fills."""
+    length = text[1:]
+    if length and not (length.isdigit() and len(length) < 5 and int(length)):
+        raise NotationError(f"found {text[:20]!r}, wanted bars to rest, such as Z or Z4")
+    return int(length or 1)
 
-    def break_rhythm(self, text: str) -> None:
-        short = Fraction(1, 2 ** min(len(text), 4))
-        first, second = (2 - short, short) if text[0] == ">" else (short, 2 - short)
-        if self.events and (last := self.events[-1]) is not None:
-            self.events[-1] = last * first
-            self._next_factor = second
+
+def _tuplet(text: str) -> list[int]:
+    match = TUPLET.fullmatch(text)
+    p, q, r = (int(number or 0) for number in match.groups()) if match else (0, 0, 0)
+    if p == 0 or (p == 1 and q == 0):
+        raise NotationError(f"found tuplet {text!r}, wanted one such as (3 or (3:2:3")
+    return [q or _TUPLET_TIME.get(p, 2), p, r or p]
+
+
+def _error(music: str, problem: str) -> NotationError:
+    shown = music if len(music) <= 60 else f"{music[:57]}..."
+    return NotationError(f"{shown!r}: {problem}")

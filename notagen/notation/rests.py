@@ -13,8 +13,11 @@ from notagen.foundation.errors import NotationError
 from notagen.notation.barlines import Bar
 from notagen.notation.durations import UNIT, bar_duration, format_length
 from notagen.notation.interleave import format_interleaved, parse_interleaved
+from notagen.notation.lexer import tokens
 from notagen.notation.tune import Tune, defined_voices
 
+_MOST_CELLS = 2**20
+"""Bars times voices that rests are written out for; an opera act has a tenth of them."""
 _REST = re.compile(r"[zx](\d*/*\d*)")
 _STAFF = re.compile(r"\(([^()]*)\)")
 
@@ -41,10 +44,15 @@ def restore_rests(reduced_abc: str) -> str:
     invisible `x` for the second and later voices of a staff (`( 1 2 )` in `%%score`).
 
     Raises:
-        NotationError: If the text is no interleaved tune, or no voice of a bar has a length.
+        NotationError: If the text is no interleaved tune, or no voice of a bar has a length, or
+            it has more voices in more bars than any music.
     """
     tune = parse_interleaved(reduced_abc)
     order, hidden = tune.voices, _second_voices(tune.header)
+    if len(order) * len(tune.bars) > _MOST_CELLS:
+        raise NotationError(
+            f"found {len(tune.bars)} bars for {len(order)} voices, wanted {_MOST_CELLS} at most"
+        )
     bars = []
     for number, bar in enumerate(tune.bars, start=1):
         full = _restore(bar, order, hidden)
@@ -85,11 +93,11 @@ def _restore(bar: dict[str, Bar], order: list[str], hidden: set[str]) -> dict[st
         return None
     first = next(bar[voice] for voice in order if voice in bar)
     length = format_length(duration / UNIT)
+    # of what stands before the bar only the barline is for all; a key is one voice's
+    left = "".join(text for kind, text in tokens(first.left) if kind == "barline")
     full = dict(bar)
     for voice in missing:
-        rest = ("x" if voice in hidden else "z") + length
-        left = "".join(re.findall(r"[|:\[\]]+", first.left))
-        full[voice] = Bar(left, rest, first.barline)
+        full[voice] = Bar(left, ("x" if voice in hidden else "z") + length, first.barline)
     return {voice: full[voice] for voice in order}
 
 

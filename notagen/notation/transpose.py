@@ -1,30 +1,36 @@
-"""Move a tune to another written key: every pitch exact, every word untouched."""
+"""Move a tune to other written keys: every pitch exact, every word untouched.
+
+A tune is read once for all keys. Whatever moves (a note's pitch, a key, a chord symbol) becomes a
+symbol; a key's text is the tune with each symbol written anew, and a piece has a few hundred
+different ones. A written accidental stays written, any other is implied as before, so a symbol
+looks the same wherever it stands. There are two exceptions: a note that would get a triple
+accidental is respelled, and so is a key of more than seven accidentals, which then moves by another
+interval than the voice's other keys. Such a voice is written note by note.
+"""
 
 import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from notagen.foundation.errors import NotationError
+from notagen.notation.interleave import is_interleaved
 from notagen.notation.keys import (
+    CHORD_SYMBOL,
     Key,
-    fifths_of,
+    Move,
+    Place,
     key_fifths,
     parse_key,
     signature_alteration,
-    spell,
-    spelled,
 )
 from notagen.notation.lexer import FIELD, NOTE, tokens
 
 _SIGNS = {"^^": 2, "^": 1, "=": 0, "_": -1, "__": -2}
 _SIGN_OF = {alteration: sign for sign, alteration in _SIGNS.items()}
-_SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
-_CHORD_SYMBOL = re.compile(
-    r"(?P<root>[A-G])(?P<sign>#|b)?"
-    r"(?P<kind>(?:maj|min|dim|aug|sus|add|alt|omit|no|[mMo0+()^,]|[#b-]?\d+)*)"
-    r"(?:/(?P<bass>[A-G])(?P<bass_sign>#|b)?)?"
-)
+_FIELD_LINE = re.compile(r"[A-Za-z]:")
 
-_Place = tuple[str, int]
-"""A letter and an octave (the octave of middle C is 0); accidentals act on it within a bar."""
+# what besides notes happens in a voice; notes are their symbol's number, from 0 on
+_EVENT, _BARLINE, _TIE, _TIE_ALL, _GRACE, _GRACE_END = range(-6, 0)
 
 
 def transpose(abc: str, key: str) -> str:
@@ -40,166 +46,311 @@ def transpose(abc: str, key: str) -> str:
         key: Name of the major key whose signature is wanted, one of `notation.keys.KEYS`.
 
     Raises:
-        NotationError: If `key` is not one of the 15 or the tune's own key cannot be read.
+        NotationError: If `key` is not one of the 15 or a key of the tune cannot be read.
     """
-    wanted = key_fifths(key)
+    return transpose_to_keys(abc, [key])[key]
+
+
+def transpose_to_keys(abc: str, keys: Iterable[str]) -> dict[str, str]:
+    """Return the tune in each of the keys; many keys cost little more than one.
+
+    Args:
+        abc: As for `transpose`, which says what moves and how. `K:none` counts as C.
+        keys: Names of keys, each one of `notation.keys.KEYS`.
+
+    Raises:
+        NotationError: If one of `keys` is not one of the 15 or a key of the tune cannot be read.
+    """
     header_key = _header_key(abc)
-    shift = wanted - header_key.fifths
-    if shift == 0:
-        return abc
-    voices: dict[str, _Voice] = {}
-    unpitched: set[str] = set()
-    voice, key_seen, lines = "1", False, []
-    for line in abc.split("\n"):
-        if line.startswith("V:"):
-            words = line[2:].split()
-            voice = words[0] if words else "1"
-            if "perc" in words or "clef=perc" in words:
-                unpitched.add(voice)
-        if not key_seen and line.startswith("K:"):
-            lines.append(f"K:{_moved_key(parse_key(line[2:]) or header_key, shift).text}")
-            key_seen = True
-            continue
-        if line.startswith("K:") and voice not in unpitched:
-            state = voices.setdefault(voice, _Voice(header_key, shift))
-            lines.append(f"K:{_moved_field(line[2:], shift, state)}")
-        elif not line or line[0] == "%" or re.match(r"[A-Za-z]:", line):
-            lines.append(line)
-        else:
-            text, voice = _transpose_line(line, voice, voices, unpitched, header_key, shift)
-            lines.append(text)
-    return "\n".join(lines)
+    shifts = {key: key_fifths(key) - header_key.fifths for key in keys}
+    if not any(shifts.values()):
+        return dict.fromkeys(shifts, abc)
+    template = _Reader(abc, header_key).template()
+    return {key: template.moved(shift) if shift else abc for key, shift in shifts.items()}
+
+
+class _Note(NamedTuple):
+    """A note as it sounds, its length aside."""
+
+    signed: bool
+    """Whether its accidental is written."""
+    place: Place
+    alteration: int
+    key: int
+    """Signature over it, in fifths."""
+
+
+class _Name(NamedTuple):
+    """A key or a chord symbol."""
+
+    is_chord: bool
+    text: str
+    key: int
+    """Signature over a chord symbol, in fifths; of a key, its own."""
 
 
 class _Alterations:
-    """Accidentals in force in one voice."""
+    """Accidentals in force at a place in one voice, as it stands on the page."""
 
     def __init__(self) -> None:
-        self.in_bar: dict[_Place, int] = {}
-        self.tied: dict[_Place, int] = {}
+        self._in_bar: dict[Place, int] = {}
+        self._tied: dict[Place, int] = {}
         """Reaching the event being read from the one before."""
-        self.tying: dict[_Place, int] = {}
+        self._tying: dict[Place, int] = {}
         """Reaching out from the event being read to the next."""
+        self._event: list[tuple[Place, int]] = []
 
-    def implied(self, place: _Place, key: int, *, grace: bool) -> int:
+    def begin_event(self) -> None:
+        """A note, chord or rest begins: what the one before tied reaches it, and no further."""
+        self._event = []
+        if self._tying or self._tied:
+            self._tied, self._tying = self._tying, {}
+
+    def end_bar(self) -> None:
+        if self._in_bar:
+            self._in_bar = {}
+
+    def tie(self, *, last_only: bool) -> None:
+        """Tie the notes of this event, or just the last one, to the next event."""
+        self._tying.update(self._event[-1:] if last_only else self._event)
+
+    def implied(self, place: Place, key: int, *, grace: bool) -> int:
         """Return the alteration of a note without a sign; graces are never at the end of a tie.
 
         A note at the end of a tie sounds as it did before, and leaves no accidental in the bar.
         """
-        if place in self.tied and not grace:
-            return self.tied[place]
-        return self.in_bar.get(place, signature_alteration(key, place[0]))
+        if place in self._tied and not grace:
+            return self._tied[place]
+        if place in self._in_bar:
+            return self._in_bar[place]
+        return signature_alteration(key, place[0])
+
+    def note(self, place: Place, alteration: int, *, signed: bool, grace: bool) -> None:
+        """A note stands here; its sign, if it has one, holds to the end of the bar."""
+        if signed:
+            self._in_bar[place] = alteration
+        if not grace:
+            self._event.append((place, alteration))
 
 
 class _Voice:
-    """What accidentals mean at a place in one voice, before and after the move."""
+    """One voice while it is read, and what must be known to write it note by note."""
 
-    def __init__(self, key: Key, shift: int) -> None:
-        self.semitones = _semitones(shift)
-        self.source = _Alterations()
-        self.target = _Alterations()
-        self.chord: list[tuple[_Place, int, _Place, int]] = []
-        self.set_key(key, shift)
+    def __init__(self, key: int) -> None:
+        self.key = key
+        self.page = _Alterations()
+        self.happenings: list[int] = []
+        """Notes and what else is between them, in order."""
+        self.texts: list[int] = []
+        """Where the template has each note."""
+        self.keys = {key}
+        """All its signatures."""
 
-    def set_key(self, key: Key, shift: int) -> None:
-        moved = _moved_key(key, shift)
-        self.key, self.new_key = key.fifths, moved.fifths
-        self.shift = moved.fifths - key.fifths
-        self.end_bar()
+    def happens(self, what: int) -> None:
+        self.happenings.append(what)
+        if what == _EVENT:
+            self.page.begin_event()
+        elif what == _BARLINE:
+            self.page.end_bar()
+        elif what in (_TIE, _TIE_ALL):
+            self.page.tie(last_only=what == _TIE)
 
-    def end_bar(self) -> None:
-        self.source.in_bar.clear()
-        self.target.in_bar.clear()
-
-    def begin_event(self) -> None:
-        """A note, chord or rest begins: what the one before tied reaches it, and no further."""
-        self.chord = []
-        for side in (self.source, self.target):
-            side.tied, side.tying = side.tying, {}
-
-    def tie(self, *, last_only: bool) -> None:
-        """Tie the notes of this event, or just the last one, to the next event."""
-        for place, alteration, new_place, new_alteration in self.chord[-1 if last_only else 0 :]:
-            self.source.tying[place] = alteration
-            self.target.tying[new_place] = new_alteration
-
-    def note(self, text: str, *, grace: bool) -> str:
-        """Return a note moved."""
-        match = NOTE.fullmatch(text)
-        if match is None:
-            raise NotationError(f"found {text!r}, wanted a note")
-        letter = match["letter"].upper()
-        octave = match["octave"].count("'") - match["octave"].count(",")
-        octave += match["letter"].islower()
-        place, sign = (letter, octave), match["accidental"]
-        if sign is not None:
-            alteration = self.source.in_bar[place] = _SIGNS[sign]
-        else:
-            alteration = self.source.implied(place, self.key, grace=grace)
-        new_place, new_alteration = self._moved(letter, alteration, octave)
-        new_sign = ""
-        if sign is not None or new_alteration != self.target.implied(
-            new_place, self.new_key, grace=grace
-        ):
-            new_sign = _SIGN_OF[new_alteration]
-            self.target.in_bar[new_place] = new_alteration
-        if not grace:
-            self.chord.append((place, alteration, new_place, new_alteration))
-        return new_sign + _format_place(new_place) + match["length"]
-
-    def _moved(self, letter: str, alteration: int, octave: int) -> tuple[_Place, int]:
-        pitch = 12 * octave + _SEMITONES[letter] + alteration + self.semitones
-        fifths = fifths_of(letter, alteration) + self.shift
-        new_letter, new_alteration = spelled(fifths)
-        while abs(new_alteration) > 2:  # a triple accidental cannot be written: respell it
-            fifths -= 12 if new_alteration > 0 else -12
-            new_letter, new_alteration = spelled(fifths)
-        new_octave = (pitch - _SEMITONES[new_letter] - new_alteration) // 12
-        return (new_letter, new_octave), new_alteration
+    def set_key(self, fifths: int) -> None:
+        self.key = fifths
+        self.keys.add(fifths)
+        self.happens(_BARLINE)
 
 
-def _transpose_line(
-    line: str,
-    voice: str,
-    voices: dict[str, _Voice],
-    unpitched: set[str],
-    header_key: Key,
-    shift: int,
-) -> tuple[str, str]:
-    """Return a line of music moved, and the voice it ends in."""
-    out: list[str] = []
-    in_chord = in_grace = False
-    for kind, text in tokens(line):
-        state = voices.setdefault(voice, _Voice(header_key, shift))
-        if kind == "field":
-            match = FIELD.fullmatch(text)
-            if match and match["name"] == "V":
-                voice = match["value"].split()[0] if match["value"].split() else voice
-            elif match and match["name"] == "K" and voice not in unpitched:
-                text = f"[K:{_moved_field(match['value'], shift, state)}]"
-        elif voice in unpitched:
-            pass
-        elif kind == "note":
-            if not (in_chord or in_grace):
-                state.begin_event()
-            text = state.note(text, grace=in_grace)
-        elif kind == "rest" and not in_chord:
-            state.begin_event()
-        elif kind == "chord_open":
-            in_chord = True
-            state.begin_event()
-        elif kind == "chord_close":
-            in_chord = False
-        elif kind in ("grace_open", "grace_close"):
-            in_grace = kind == "grace_open"
-        elif kind == "tie" and not in_grace:
-            state.tie(last_only=in_chord)
-        elif kind == "barline":
-            state.end_bar()
-        elif kind == "string":
-            text = _moved_chord_symbol(text, state.shift)
-        out.append(text)
-    return "".join(out), voice
+class _Template:
+    """A tune whose moving parts are cut out."""
+
+    def __init__(self, header_key: Key) -> None:
+        self.header_key = header_key
+        self.texts: list[str] = []
+        """What stays at even places; at the odd places between, symbols are to be written."""
+        self.slots: list[int] = []
+        """Number of the symbol at each odd place."""
+        self.symbols: dict[_Note | _Name, int] = {}
+        self.voices: dict[str, _Voice] = {}
+
+    def moved(self, shift: int) -> str:
+        """Return the tune moved along the line of fifths; `shift` is the header key's move."""
+        symbols = list(self.symbols)
+        keys = {symbol.key for symbol in symbols}.union(*(v.keys for v in self.voices.values()))
+        moves = {key: Move(key, shift) for key in keys}
+        written = [self._written(symbol, moves[symbol.key]) for symbol in symbols]
+        texts = self.texts.copy()
+        texts[1::2] = map(written.__getitem__, self.slots)
+        respelled = {
+            number
+            for number, symbol in enumerate(symbols)
+            if isinstance(symbol, _Note)
+            and moves[symbol.key].respells(symbol.place, symbol.alteration)
+        }
+        for voice in self.voices.values():
+            if not _moves_as_one(voice, moves, respelled):
+                for place, text in self._note_by_note(voice, symbols, moves):
+                    texts[place] = text
+        return "".join(texts)
+
+    def _written(self, symbol: _Note | _Name, move: Move) -> str:
+        if isinstance(symbol, _Note):
+            place, alteration = move.pitch(symbol.place, symbol.alteration)
+            return (_SIGN_OF[alteration] if symbol.signed else "") + _format_place(place)
+        if symbol.is_chord:
+            return move.chord_symbol(symbol.text)
+        key = parse_key(symbol.text) or self.header_key
+        return key._replace(fifths=move.key).text
+
+    def _note_by_note(
+        self, voice: _Voice, symbols: list[_Note | _Name], moves: dict[int, Move]
+    ) -> Iterator[tuple[int, str]]:
+        """Yield each note of a voice: its place among the texts, and how it is written there."""
+        page, in_grace, texts = _Alterations(), False, iter(voice.texts)
+        for what in voice.happenings:
+            if what == _EVENT:
+                page.begin_event()
+            elif what == _BARLINE:
+                page.end_bar()
+            elif what in (_TIE, _TIE_ALL):
+                page.tie(last_only=what == _TIE)
+            elif what < 0:
+                in_grace = what == _GRACE
+            elif isinstance(note := symbols[what], _Note):
+                move = moves[note.key]
+                place, alteration = move.pitch(note.place, note.alteration)
+                signed = note.signed or alteration != page.implied(place, move.key, grace=in_grace)
+                page.note(place, alteration, signed=signed, grace=in_grace)
+                yield next(texts), (_SIGN_OF[alteration] if signed else "") + _format_place(place)
+
+
+def _moves_as_one(voice: _Voice, moves: dict[int, Move], respelled: set[int]) -> bool:
+    """Tell whether every sign of a voice stays: its keys move alike, and no note is respelled."""
+    alike = len({moves[key].shift for key in voice.keys}) == 1
+    return alike and respelled.isdisjoint(voice.happenings)
+
+
+class _Reader:
+    """Reads a tune into a template."""
+
+    def __init__(self, abc: str, header_key: Key) -> None:
+        self._abc = abc
+        self._template = _Template(header_key)
+        self._copied = 0
+        """Characters of the tune that the template has."""
+        self._pitches: dict[str, tuple[int | None, Place, int]] = {}
+        """Of each note text: alteration of its sign, place, and characters before its length."""
+        self._voice = "1"
+        self._unpitched: set[str] = set()
+        self._tying: set[str] = set()
+        """Voices with a tie in the bar being read, or in the one before."""
+
+    def template(self) -> _Template:
+        """Read the tune."""
+        key_seen, start, is_bar_by_bar = False, 0, is_interleaved(self._abc)
+        for line in self._abc.split("\n"):
+            if line.startswith("V:"):
+                words = re.sub(r'"[^"]*"', "", line[2:]).split()  # names are in quotes
+                self._voice = words[0] if words else "1"
+                if "perc" in words or "clef=perc" in words:
+                    self._unpitched.add(self._voice)
+            elif line.startswith("K:") and not key_seen:
+                key_seen = True
+                key = parse_key(line[2:]) or self._template.header_key
+                self._add(_Name(False, line[2:], key.fifths), start + 2, start + len(line))
+            elif line.startswith("K:"):
+                self._key_field(line[2:], start + 2)
+            elif line and line[0] != "%" and not _FIELD_LINE.match(line):
+                voices = self._music(line, start)
+                if is_bar_by_bar:
+                    self._rest_in_others(voices)
+            start += len(line) + 1
+        self._template.texts.append(self._abc[self._copied :])
+        return self._template
+
+    def _rest_in_others(self, voices: set[str]) -> None:
+        """A voice that is missing from a bar rests there: no tie reaches over it."""
+        for name in self._tying - voices:
+            self._template.voices[name].happens(_EVENT)
+        self._tying &= voices
+
+    def _music(self, line: str, start: int) -> set[str]:
+        """Read a line of music; return the voices in it."""
+        in_chord = in_grace = False
+        voice = self._open_voice()
+        voices = {self._voice} if not line.startswith("[") else set()
+        end = start
+        for kind, text in tokens(line):
+            start, end = end, end + len(text)
+            if kind == "field":
+                match = FIELD.fullmatch(text)
+                if match and match["name"] == "V":
+                    words = match["value"].split()
+                    self._voice = words[0] if words else self._voice
+                    voice, in_chord, in_grace = self._open_voice(), False, False
+                    voices.add(self._voice)
+                elif match and match["name"] == "K":
+                    self._key_field(match["value"], start + 3)
+            elif self._voice in self._unpitched:
+                continue
+            elif kind == "note":
+                if not (in_chord or in_grace):
+                    voice.happens(_EVENT)
+                self._note(text, start, voice, in_grace)
+            elif kind == "chord_close":
+                in_chord = False
+            elif kind == "barline":
+                voice.happens(_BARLINE)
+            elif kind == "chord_open" or (kind == "rest" and not in_chord):
+                in_chord = kind == "chord_open"
+                if not in_grace:
+                    voice.happens(_EVENT)
+            elif kind in ("grace_open", "grace_close"):
+                in_grace = kind == "grace_open"
+                voice.happens(_GRACE if in_grace else _GRACE_END)
+            elif kind == "tie" and not in_grace:
+                voice.happens(_TIE if in_chord else _TIE_ALL)
+                self._tying.add(self._voice)
+            elif kind == "string" and CHORD_SYMBOL.fullmatch(text[1:-1]):
+                self._add(_Name(True, text[1:-1], voice.key), start + 1, end - 1)
+        return voices
+
+    def _note(self, text: str, start: int, voice: _Voice, grace: bool) -> None:
+        pitch = self._pitches.get(text)
+        if pitch is None:
+            pitch = self._pitches[text] = _read_pitch(text)
+        sign, place, length = pitch
+        alteration = voice.page.implied(place, voice.key, grace=grace) if sign is None else sign
+        voice.page.note(place, alteration, signed=sign is not None, grace=grace)
+        voice.texts.append(len(self._template.texts) + 1)
+        note = _Note(sign is not None, place, alteration, voice.key)
+        voice.happenings.append(self._add(note, start, start + length))
+
+    def _key_field(self, value: str, start: int) -> None:
+        """Read a `K:` field that counts for one voice; one that only names a clef moves nothing."""
+        if self._voice in self._unpitched:
+            return
+        voice = self._open_voice()
+        no_key = value.strip().startswith("none")
+        key = Key(0, "", "") if no_key else parse_key(value)
+        if key is not None:
+            voice.set_key(key.fifths)
+            self._add(_Name(False, "C" if no_key else value, key.fifths), start, start + len(value))
+
+    def _open_voice(self) -> _Voice:
+        voice = self._template.voices.get(self._voice)
+        if voice is None:
+            voice = self._template.voices[self._voice] = _Voice(self._template.header_key.fifths)
+        return voice
+
+    def _add(self, symbol: _Note | _Name, start: int, end: int) -> int:
+        """Add what stands before the symbol, and the symbol; return its number."""
+        template = self._template
+        template.texts += (self._abc[self._copied : start], "")
+        self._copied = end
+        number = template.symbols.setdefault(symbol, len(template.symbols))
+        template.slots.append(number)
+        return number
 
 
 def _header_key(abc: str) -> Key:
@@ -209,49 +360,15 @@ def _header_key(abc: str) -> Key:
     return parse_key(match[1].split("%")[0]) or Key(0, "", "")
 
 
-def _semitones(shift: int) -> int:
-    """Return how far a move along the line of fifths goes up, in semitones, -6 to 6.
-
-    To the nearest octave; a tritone goes up with sharps and down with flats, so that the way back
-    undoes it. Keys that are respelled on the way move just as far.
-    """
-    nearest = (7 * shift + 6) % 12 - 6
-    return 6 if nearest == -6 and shift > 0 else nearest
-
-
-def _moved_key(key: Key, shift: int) -> Key:
-    fifths = key.fifths + shift
-    while not -7 <= fifths <= 7:
-        fifths += 12 if fifths < 0 else -12
-    return key._replace(fifths=fifths)
+def _read_pitch(text: str) -> tuple[int | None, Place, int]:
+    match = NOTE.fullmatch(text)
+    if match is None:
+        raise NotationError(f"found {text!r}, wanted a note")
+    octave = match["octave"].count("'") - match["octave"].count(",") + match["letter"].islower()
+    sign = _SIGNS[match["accidental"]] if match["accidental"] else None
+    return sign, (match["letter"].upper(), octave), match.start("length")
 
 
-def _moved_field(value: str, shift: int, state: _Voice) -> str:
-    """Return a `K:` field's value moved, and put the voice under that key."""
-    key = Key(0, "", "") if value.strip().startswith("none") else parse_key(value)
-    if key is None:  # a clef, as a rule: it changes no pitch
-        return value
-    state.set_key(key, shift)
-    return _moved_key(key, shift).text
-
-
-def _format_place(place: _Place) -> str:
+def _format_place(place: Place) -> str:
     letter, octave = place
     return letter.lower() + "'" * (octave - 1) if octave > 0 else letter + "," * -octave
-
-
-def _moved_chord_symbol(text: str, shift: int) -> str:
-    match = _CHORD_SYMBOL.fullmatch(text[1:-1])
-    if match is None:
-        return text
-    symbol = _moved_name(match["root"], match["sign"], shift) + match["kind"]
-    if match["bass"]:
-        symbol += "/" + _moved_name(match["bass"], match["bass_sign"], shift)
-    return f'"{symbol}"'
-
-
-def _moved_name(letter: str, sign: str | None, shift: int) -> str:
-    fifths = fifths_of(letter, {"#": 1, "b": -1, None: 0}[sign]) + shift
-    while not -8 <= fifths <= 12:  # Fb to E#: names that readers know
-        fifths += 12 if fifths < 0 else -12
-    return spell(fifths)

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from notagen.foundation.errors import NotationError
-from notagen.notation.barlines import Bar, split_bars
+from notagen.notation.barlines import Bar, has_event, split_bars
 from notagen.notation.lexer import FIELD_LINE, VOICE_MARK, tokens
 
 _INLINE_FIELDS = "KLMPQ"
@@ -65,8 +65,11 @@ def parse_abc(abc: str) -> Tune:
 def format_abc(tune: Tune) -> str:
     """Write a tune as standard ABC: header, then each voice's music in lines of about 100.
 
+    A bar without a barline gets one, or it would run into the next.
+
     Raises:
-        NotationError: If a voice is missing from a bar; restore its rests first.
+        NotationError: If a voice is missing from a bar (restore its rests first), or has nothing
+            in it, so that the bar would be lost.
     """
     lines = list(tune.header)
     for voice in tune.voices:
@@ -76,7 +79,12 @@ def format_abc(tune: Tune) -> str:
             if voice not in bar:
                 raise NotationError(f"bar {number}: found no voice V:{voice}, wanted every voice")
             cell = bar[voice]
-            text = f"{cell.left} {cell.music} {cell.barline}".strip()
+            barline = cell.barline or ("|" if number < len(tune.bars) else "")
+            # words alone would be read as part of the tune's first barline or of its last bar
+            alone = number == 1 or not barline
+            if not cell.music or (alone and not has_event(cell.music)):
+                raise NotationError(f"bar {number}: found nothing in V:{voice}, wanted a rest")
+            text = f"{cell.left} {cell.music} {barline}".strip()
             if line and len(line) + len(text) > _LINE_WIDTH:
                 lines.append(line)
                 line = ""
@@ -109,50 +117,42 @@ def without_comment(line: str) -> str:
 def _split_voices(abc: str) -> tuple[list[str], dict[str, str]]:
     """Return the header lines, and each voice's music as one text."""
     header: list[str] = []
-    music: dict[str, str] = {}
+    defined: set[str] = set()
+    music: dict[str, list[str]] = {}
     voice: str | None = None
     in_header, key_seen = True, False
     for raw in abc.splitlines():
         line = raw.rstrip()
-        field = FIELD_LINE.fullmatch(line)
         if not line:
             continue
-        if (
-            in_header
-            and (line.startswith("%") or field)
-            and not _opens_body(field, key_seen, header)
-        ):
+        field = FIELD_LINE.fullmatch(line)
+        value = field[2].split("%")[0].strip() if field else ""
+        words = value.split() if field and field[1] == "V" else []
+        # a voice named alone, once the key is known, begins the music
+        begins = key_seen and len(words) == 1 and (not defined or words[0] in defined)
+        if in_header and (line[0] == "%" or field) and not begins:
             header.append(line)
-            if key_seen and line.startswith("V:"):  # its music may follow at once
-                voice = next(iter(defined_voices([line])), voice)
+            if words:
+                defined.add(words[0])
+                voice = words[0] if key_seen else voice  # its music may follow at once
             key_seen = key_seen or line.startswith("K:")
             continue
         in_header = False
-        if line.startswith("%"):
+        if line[0] == "%":
             continue
-        if field:
-            name, value = field[1], field[2].split("%")[0].strip()
-            if name == "V" and value:
-                voice = value.split()[0]
-                if len(value.split()) > 1 and voice not in defined_voices(header):
-                    header.append(f"V:{value}")
-            elif name in _INLINE_FIELDS:
-                target = voice or "1"
-                music[target] = f"{music.get(target, '')} [{name}:{value}] "
-            continue
-        parts = VOICE_MARK.split(without_comment(line))
-        for i, part in enumerate(parts):
-            if i % 2:
-                voice = part
-            elif part.strip():
-                target = voice or "1"
-                music[target] = f"{music.get(target, '')} {part}"
-    return header, music
-
-
-def _opens_body(field: re.Match[str] | None, key_seen: bool, header: list[str]) -> bool:
-    """Tell whether a field line begins the music: a voice already defined, named alone."""
-    if field is None or field[1] != "V" or not key_seen:
-        return False
-    words = field[2].split("%")[0].split()
-    return len(words) == 1 and (words[0] in defined_voices(header) or not defined_voices(header))
+        if words:
+            voice = words[0]
+            if len(words) > 1 and voice not in defined:
+                header.append(f"V:{value}")
+                defined.add(voice)
+        elif field:
+            if field[1] in _INLINE_FIELDS:
+                music.setdefault(voice or "1", []).append(f" [{field[1]}:{value}] ")
+        else:
+            parts = VOICE_MARK.split(without_comment(line))
+            for i, part in enumerate(parts):
+                if i % 2:
+                    voice = part
+                elif part.strip():
+                    music.setdefault(voice or "1", []).append(f" {part}")
+    return header, {name: "".join(parts) for name, parts in music.items()}

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notagen.notation import barlines
 from notagen.notation.barlines import Bar, parse_bar, split_bars
 
 
@@ -27,6 +28,12 @@ from notagen.notation.barlines import Bar, parse_bar, split_bars
         ('c4 | d4 | "^Fine"', [Bar("", "c4", "|"), Bar("", 'd4 "^Fine"', "|")]),
         ("[ceg]4 | z8 |", [Bar("", "[ceg]4", "|"), Bar("", "z8", "|")]),
         ("Z | x4 |", [Bar("", "Z", "|"), Bar("", "x4", "|")]),
+        ("c4 !fermata! | d4!p!|]", [Bar("", "c4 !fermata!", "|"), Bar("", "d4!p!", "|]")]),
+        (
+            "c4 !x3! :| d4 .| e4",
+            [*(Bar("", "c4 !x3!", ":|"), Bar("", "d4", ".|")), Bar("", "e4", "")],
+        ),
+        ("!segno! |: c4 | d4 |", [Bar("!segno!|:", "c4", "|"), Bar("", "d4", "|")]),
         ("", []),
     ],
 )
@@ -51,8 +58,26 @@ def test_no_note_is_lost(music: str) -> None:
         ('"^|"c4|]', Bar("", '"^|"c4', "|]")),
         ("|", Bar("", "", "|")),
         ("", Bar("", "", "")),
+        ("c4!fermata!|]", Bar("", "c4!fermata!", "|]")),
+        ("c4!x3!:|", Bar("", "c4!x3!", ":|")),
+        ("c4.|", Bar("", "c4", ".|")),
+        ("c4|]", Bar("", "c4", "|]")),
+        ("c4||", Bar("", "c4", "||")),
+        ("[c|", Bar("", "[c", "|")),
+        ("::c4|", Bar("::", "c4", "|")),
     ],
 )
 def test_parse_bar(text: str, bar: Bar) -> None:
     assert parse_bar(text) == bar
     assert parse_bar(text).text == text
+
+
+@given(
+    st.lists(st.sampled_from([*"|:[].cz!12%() ", '"a|b"', "!p!", "[K:C]", "::", '"', "\\"])),
+)
+def test_bars_that_are_read_no_deeper_are_read_right(parts: list[str]) -> None:
+    text = "".join(parts) + "|"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(barlines, "_is_plain", lambda _: False)
+        deep = parse_bar(text)
+    assert parse_bar(text) == deep

@@ -4,6 +4,7 @@ from notagen.foundation.errors import NotationError
 from notagen.notation.keys import (
     KEYS,
     Key,
+    Move,
     fifths_of,
     key_fifths,
     parse_key,
@@ -53,7 +54,9 @@ def test_keys_with_modes(value: str, key: Key, signature: str) -> None:
     assert parse_key(parsed.text) == key
 
 
-@pytest.mark.parametrize("value", ["none", "", "bass", "clef=alto", "treble-8", "perc", "HP"])
+@pytest.mark.parametrize(
+    "value", ["none", "", "bass", "clef=alto", "treble-8", "perc", "tab", "HP"]
+)
 def test_no_key(value: str) -> None:
     assert parse_key(value) is None
 
@@ -63,6 +66,12 @@ def test_keys_that_cannot_be_written(value: str) -> None:
     with pytest.raises(NotationError) as caught:
         parse_key(value)
     assert str(caught.value).startswith(f"K:{value}: found ")
+
+
+def test_a_long_field_is_not_repeated_in_full() -> None:
+    with pytest.raises(NotationError) as caught:
+        parse_key("[" * 5000)
+    assert len(str(caught.value)) < 120
 
 
 def test_unknown_written_key_lists_the_known_ones() -> None:
@@ -87,3 +96,17 @@ def test_line_of_fifths() -> None:
     ]
     for fifths in range(-20, 21):
         assert fifths_of(*spelled(fifths)) == fifths
+
+
+def test_moves() -> None:
+    up = Move(0, 2)  # from C to D
+    assert (up.key, up.shift) == (2, 2)
+    assert up.pitch(("C", 0), 1) == (("D", 0), 1)
+    assert up.pitch(("B", 0), 0) == (("C", 1), 1)
+    assert up.chord_symbol("Am7/E") == "Bm7/F#"
+    assert up.chord_symbol("Adagio") == "Adagio"
+    # seven sharps more: B major would have twelve, so it becomes C and moves by five flats
+    assert (Move(5, 7).key, Move(5, 7).shift) == (0, -5)
+    assert Move(0, 7).respells(("B", 0), 2)
+    assert Move(0, 7).pitch(("B", 0), 2) == (("C", 1), 2)
+    assert not Move(0, 7).respells(("B", 0), 1)

@@ -65,3 +65,31 @@ def test_a_bar_that_says_nothing_of_its_length_is_refused() -> None:
 
 def test_counters_go() -> None:
     assert restore_rests("K:C\n[r:0/0][V:1]c8|\n") == "K:C\n[V:1]c8|\n"
+
+
+def test_what_stands_before_a_bar_is_put_back_without_the_key() -> None:
+    both_ways("[V:1][K:G]|:c8|[V:2]|:x8|[V:3]|:z8|", "[V:1][K:G]|:c8|")
+    both_ways('[V:1]"^|"|:c8|[V:2]|:x8|[V:3]|:z8|', '[V:1]"^|"|:c8|')
+
+
+@pytest.mark.parametrize("end", ["!fermata!|", "!x3!:|", "!p!|]", '"^Fine"||'])
+def test_a_rest_with_a_mark_before_its_barline_stays(end: str) -> None:
+    barline = end.rsplit("!")[-1].rsplit('"')[-1]
+    both_ways(f"[V:1]c8{barline}[V:2]x8{barline}[V:3]z8{end}", f"[V:1]c8{barline}[V:3]z8{end}")
+    # on the voice that is written it is no matter of the others
+    both_ways(f"[V:1]c8{end}[V:2]x8{barline}[V:3]z8{barline}", f"[V:1]c8{end}")
+
+
+@pytest.mark.parametrize("barline", [".|", "|1", ":|2", "|[1,2", "::", "|]"])
+def test_barlines_come_back(barline: str) -> None:
+    both_ways(f"[V:1]c8{barline}[V:2]x8{barline}[V:3]z8{barline}", f"[V:1]c8{barline}")
+    # where all rest, the first is written and keeps the bar
+    both_ways(f"[V:1]z8{barline}[V:2]x8{barline}[V:3]z8{barline}", f"[V:1]z8{barline}")
+    # a barline of one voice alone is written with its rest
+    both_ways(f"[V:1]c8||[V:2]x8||[V:3]z8{barline}", f"[V:1]c8||[V:3]z8{barline}")
+
+
+def test_more_rests_than_any_music_has_are_refused() -> None:
+    text = "K:C\n" + "".join(f"[V:{n}]c|\n" for n in range(1100))
+    with pytest.raises(NotationError, match="found 1100 bars for 1100 voices"):
+        restore_rests(text)

@@ -6,7 +6,7 @@ import pytest
 
 from notagen.foundation.errors import NotationError
 from notagen.notation.keys import KEYS
-from notagen.notation.transpose import transpose
+from notagen.notation.transpose import transpose, transpose_to_keys
 
 
 def moved(music: str, source: str, target: str) -> str:
@@ -103,6 +103,58 @@ def test_chord_symbols_move_and_words_do_not(before: str, after: str) -> None:
     assert moved(f"{before}z|", "C", "D") == f"{after}z|"
 
 
+def test_graces_with_chords_end_no_tie() -> None:
+    # B double sharp is respelled, so it shows that the B after the grace is still tied to it
+    assert moved("^^B-|{[Ac]}B B|", "C", "C#") == "^^c-|{[Ac]}c B|"
+    # an accidental in a grace holds for the bar as any other
+    assert moved("{^F}F|F|", "C", "Ab") == "{=D}D|D|"
+
+
+def test_ties_within_chords_and_over_key_changes() -> None:
+    assert moved("[^F-A]2[FA]|F|", "C", "Ab") == "[=D-F]2[DF]|D|"
+    # B flat is tied into a key that has none
+    assert moved("_B-|[K:G]B B|", "F", "D") == "=G-|[K:E]G G|"
+    # B major would get twelve sharps, so it becomes C: what is tied into it is respelled
+    assert moved("C-|[K:B]C C|", "C", "C#") == "C-|[K:C]_D =D|"
+
+
+def test_keys_change_inside_a_bar() -> None:
+    assert moved("F[K:G]F ^F[K:treble-8]F[M:3/4]F|", "C", "D") == (
+        "G[K:A]G ^G[K:treble-8]G[M:3/4]G|"
+    )
+    # a new key ends what accidentals were in force
+    assert moved("^F F[K:D]F|", "C", "Eb") == "=A A[K:F]A|"
+
+
+def test_each_voice_of_a_tune_without_a_key_has_its_own() -> None:
+    abc = "K:none\nV:1\nV:2\nV:3 perc\n[V:1][K:Eb]E|[V:2][K:F]F|[V:3][K:none]C|\n[V:1]B|[V:2]B|\n"
+    assert transpose(abc, "D") == (
+        "K:D\nV:1\nV:2\nV:3 perc\n[V:1][K:F]F|[V:2][K:G]G|[V:3][K:none]C|\n[V:1]c|[V:2]c|\n"
+    )
+    standard = "K:none\nV:1\nV:2\nV:1\n[K:Eb] E | B |\nV:2\n[K:F] F | B |\n"
+    assert transpose(standard, "D") == ("K:D\nV:1\nV:2\nV:1\n[K:F] F | c |\nV:2\n[K:G] G | c |\n")
+
+
+def test_what_stands_before_barlines_stays() -> None:
+    assert moved('F!p!|F!fermata!.|F!x3!:|"@f"F"^Fine A"|]', "C", "D") == (
+        'G!p!|G!fermata!.|G!x3!:|"@f"G"^Fine A"|]'
+    )
+
+
+def test_a_name_makes_no_percussion() -> None:
+    abc = 'K:C\nV:1 treble nm="Metal perc 1"\n[V:1]C|\n'
+    assert transpose(abc, "D") == abc.replace("K:C", "K:D").replace("]C", "]D")
+
+
+def test_all_keys_in_one_go() -> None:
+    abc = 'X:1\nK:G\n[V:1]"G"^FGA  |\n\n'
+    moved_to = transpose_to_keys(abc, KEYS)
+    assert list(moved_to) == list(KEYS)
+    assert moved_to["G"] == abc
+    assert moved_to["Eb"] == 'X:1\nK:Eb\n[V:1]"Eb"=DEF  |\n\n'
+    assert transpose_to_keys(abc, []) == {}
+
+
 @pytest.mark.parametrize("clef", ["perc", "clef=perc"])
 def test_percussion_stays(clef: str) -> None:
     abc = f"K:C\nV:1 treble\nV:2 {clef}\nK:none\n[V:1]C|[V:2][K:none]^C[CE]|\n"
@@ -134,3 +186,9 @@ def test_refusals() -> None:
         transpose("X:1\nc|\n", "C")
     with pytest.raises(NotationError, match="K:Z: found no key"):
         transpose("K:Z\nc|\n", "C")
+
+
+def test_no_tie_reaches_over_a_bar_that_is_left_out() -> None:
+    tune = "L:1/8\nK:C\n[V:1]^c4-|[V:2]C4|\n[V:1]z4|[V:2]C4|\n[V:1]c4|[V:2]C4|\n"
+    reduced = tune.replace("[V:1]z4|", "")
+    assert transpose(reduced, "D") == transpose(tune, "D").replace("[V:1]z4|", "")

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from notagen.foundation.errors import NotationError
@@ -123,3 +125,38 @@ def test_forms_are_told_apart() -> None:
     assert not is_interleaved(TWO)
     assert is_interleaved(interleave(TWO))
     assert is_interleaved("K:C\n[r:0/0][V:1]c8|\n")
+
+
+def test_a_bar_without_a_barline_gets_one() -> None:
+    abc = "K:C\nV:1\nV:2\n[V:1]c8[V:2]C8|\n[V:1]d8[V:2]D8\n"
+    assert body(deinterleave(abc)) == ["[V:1]c8|[V:2]C8|", "[V:1]d8[V:2]D8"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "where"),
+    [
+        ("[V:1]c8|\n[V:1]|\n", "bar 2: found nothing in V:1"),
+        ('[V:1]"^x"|\n[V:1]c8|\n', "bar 1: found nothing in V:1"),
+        ("[V:1]c8|\n[V:1]!fermata!\n", "bar 2: found nothing in V:1"),
+    ],
+)
+def test_bars_that_would_be_lost_are_refused(lines: str, where: str) -> None:
+    with pytest.raises(NotationError) as caught:
+        deinterleave("K:C\nV:1\n" + lines)
+    assert str(caught.value).startswith(where)
+
+
+def test_marks_before_barlines_stay_in_their_bars() -> None:
+    abc = (
+        "K:C\nV:1 treble\nV:2 bass\n"
+        '[V:1]c8!p!|[V:2]C8|\n[V:1]d8"^Fine"!fermata!|][V:2]D8!fermata!|]\n'
+    )
+    assert interleave(deinterleave(abc)) == abc
+
+
+def test_many_lines_take_time_in_proportion() -> None:
+    defined = "".join(f"V:{number} treble\n" for number in range(20_000))
+    abc = "K:C\n" + defined + "V:1\n" + "c8|\n" * 20_000
+    started = time.process_time()
+    assert len(parse_abc(abc).bars) == 20_000
+    assert time.process_time() - started < 5

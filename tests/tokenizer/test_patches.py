@@ -1,6 +1,7 @@
 import json
 import random
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notagen.foundation.errors import AlphabetError
+from notagen.notation.rests import omit_rests
 from notagen.tokenizer.patches import PatchTokenizer, split_bars
 from notagen.tokenizer.vocabulary import BOS, EOS, PAD
-from notagen.tokenizer.windows import add_counters, remove_counters, split_header
+from notagen.tokenizer.windows import add_counters, choose_window, remove_counters, split_header
+from tests.notation.tunes import interleaved_tunes
 
 GOLDEN = json.loads(
     (Path(__file__).parents[1] / "golden" / "tokenizer" / "published_ids.json").read_text()
@@ -58,6 +61,36 @@ def test_bars_join_to_their_line_and_cross_no_barline(parts: list[str]) -> None:
     assert all(chunk for chunk in chunks)
 
 
+@given(interleaved_tunes())
+def test_any_tune_comes_back(tune: str) -> None:
+    tokenizer = PatchTokenizer(patch_length=10**6)
+    for abc in (tune, omit_rests(tune)):
+        decoded = tokenizer.decode(tokenizer.encode(abc).tolist())
+        assert remove_counters(decoded) == abc
+        assert tokenizer.decode(tokenizer.encode_lines(abc)) == abc
+        # the patches of a body do not depend on who put the counters there
+        assert (tokenizer.encode(decoded) == tokenizer.encode(abc)).all()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[V:1]|:|:c4|[V:2]|:|:C4|\n",
+        "\n[V:1]c4|\n\n\n[V:1]d4|\n",
+        "[V:1]c4|]",
+        "[V:1]||:||:||\n|\n",
+        "[V:1]" + "|:" * 30 + "\n",
+        "[V:1]" + "|" * 5000,
+        "[V:1]" + ":|" * 5000,
+    ],
+)
+def test_odd_barlines_and_blank_lines_come_back(body: str) -> None:
+    tokenizer = PatchTokenizer(patch_length=10**6)
+    decoded = tokenizer.decode(tokenizer.encode("K:C\n" + body).tolist())
+    assert re.sub(r"\[r:\d+/\d+\]", "", decoded) == "K:C\n" + body
+    assert tokenizer.decode(tokenizer.encode_prompt("K:C\n" + body)) == "K:C\n" + body
+
+
 @given(st.lists(st.text(st.sampled_from("abcdefg234 "), min_size=1), min_size=1, max_size=60))
 def test_patches_fit_the_model(bars: list[str]) -> None:
     text = "L:1/8\nK:C\nV:1\n" + "".join(f"[V:1]{bar}|\n" for bar in bars)
@@ -102,10 +135,62 @@ def test_a_window_keeps_header_and_counters_of_the_whole_piece() -> None:
     assert ends == {True, False}
 
 
-@pytest.mark.parametrize(("text", "where"), [("K:C\n[V:1]é|\n", "line 2, column 6"), ("\x02", "1")])
-def test_other_characters_are_refused(text: str, where: str) -> None:
-    with pytest.raises(AlphabetError, match=where):
-        PatchTokenizer().encode(text)
+def test_head_tail_and_middle_of_a_long_piece_are_equally_likely() -> None:
+    lengths = [1] * 100  # room for ten: the head is line 0, the tail begins at line 90
+    rng = random.Random(1)
+    starts = Counter(choose_window(lengths, 10, rng)[0] for _ in range(3000))
+    heads, tails = starts[0], starts[90]
+    assert all(900 < number < 1100 for number in (heads, tails, 3000 - heads - tails))
+    assert set(starts) <= set(range(91))
+    assert len(starts) > 80
+
+
+def test_windows_depend_on_the_seed_alone() -> None:
+    text = "K:C\nV:1\n" + "".join(f"[V:1]{'cdef' * 6}|\n" for _ in range(40))
+    tokenizer = PatchTokenizer(patch_length=30)
+    windows = {
+        seed: [tokenizer.encode(text, rng=random.Random(seed)).tolist() for _ in range(2)]
+        for seed in range(5)
+    }
+    assert all(one == other for one, other in windows.values())
+    assert len({str(one) for one, _ in windows.values()}) > 1
+    assert tokenizer.encode(text).tolist() == tokenizer.encode(text).tolist()
+
+
+def test_a_header_that_fills_the_context_is_cut() -> None:
+    text = "".join(f"V:{n} treble\n" for n in range(40)) + "[V:1]c|\n"
+    tokenizer = PatchTokenizer(patch_length=10)
+    patches = tokenizer.encode(text, rng=random.Random(0))
+    assert patches.shape == (10, 16)
+    assert text.startswith(tokenizer.decode(patches.tolist()))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("K:C\n[V:1]é|\n", "line 2, column 6: found 'é' (U+00E9)"),
+        ("\x02", "line 1, column 1: found '\\x02' (U+0002)"),
+        ("K:C\n\nab\x80", "line 3, column 3: found '\\x80' (U+0080)"),
+        ("a\x00", "line 1, column 2: found '\\x00' (U+0000)"),
+        ("𝄞", "line 1, column 1: found '𝄞' (U+1D11E)"),
+    ],
+)
+def test_other_characters_are_refused_by_name_line_and_column(text: str, message: str) -> None:
+    tokenizer = PatchTokenizer()
+    for encode in (tokenizer.encode, tokenizer.encode_prompt, tokenizer.encode_lines):
+        with pytest.raises(AlphabetError) as caught:
+            encode(text)
+        assert str(caught.value).startswith(message)
+
+
+@given(st.text())
+def test_a_text_is_encoded_within_the_alphabet_or_refused(text: str) -> None:
+    tokenizer = PatchTokenizer()
+    if all(3 <= ord(character) < 128 for character in text):
+        assert tokenizer.encode(text).max() < 128
+    else:
+        with pytest.raises(AlphabetError):
+            tokenizer.encode(text)
 
 
 def test_a_closed_line_stays_closed_and_an_open_one_open() -> None:
