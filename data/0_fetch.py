@@ -4,11 +4,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from notagen.foundation.batch import keep_results, kept_line, run_batch
+from notagen.foundation.batch import keep_results, kept_line
 from notagen.foundation.config import run_stage
 from notagen.foundation.errors import InputError
 from notagen.foundation.index import write_index
 from notagen.preparation.pieces import FetchJob, fetch_piece
+from notagen.sources.collections import COLLECTIONS, fetch_collection
 from notagen.sources.folder import folder_pieces
 from notagen.sources.music21_corpus import corpus_pieces
 from notagen.stages import DataConfig
@@ -18,6 +19,10 @@ def main(config: DataConfig) -> None:
     """Export the source's scores and write musicxml.jsonl."""
     if config.source == "folder" and config.folder is not None:
         pieces = folder_pieces(config.folder, config.metadata)
+    elif config.source in COLLECTIONS:
+        print(f"{config.source}: {COLLECTIONS[config.source].attribution}")
+        downloads = config.out / "downloads"
+        pieces = fetch_collection(config.source, downloads, base=config.download_from)
     else:
         pieces = corpus_pieces()
     if config.pieces:
@@ -28,10 +33,10 @@ def main(config: DataConfig) -> None:
 
     jobs = [FetchJob(piece, config.out / "musicxml", config.source) for piece in pieces]
     rejects = config.out / "rejects.jsonl"
-    outcomes = tqdm(run_batch(fetch_piece, jobs, workers=config.workers), total=len(jobs))
+    outcomes = tqdm(config.run_batch(fetch_piece, jobs), total=len(jobs))
     kept = keep_results(
         outcomes,
-        path_of=lambda job: job.piece.source,
+        path_of=lambda job: job.piece.name,
         stage="0_fetch",
         rejects=rejects,
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from notagen.foundation.batch import keep_results, kept_line, run_batch
+from notagen.foundation.batch import keep_results, kept_line
 from notagen.foundation.config import run_stage
 from notagen.foundation.index import read_index, write_index
 from notagen.preparation.pieces import ConvertJob, check_names, convert_piece
@@ -19,7 +19,7 @@ def main(config: DataConfig) -> None:
 
     jobs = [ConvertJob(entry, index, config.out / "abc") for entry in entries]
     rejects = config.out / "rejects.jsonl"
-    outcomes = tqdm(run_batch(convert_piece, jobs, workers=config.workers), total=len(jobs))
+    outcomes = tqdm(config.run_batch(convert_piece, jobs), total=len(jobs))
     kept = keep_results(
         outcomes,
         path_of=lambda job: job.entry.path,

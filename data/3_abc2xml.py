@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from notagen.foundation.batch import keep_results, kept_line, run_batch
+from notagen.foundation.batch import keep_results, kept_line
 from notagen.foundation.config import run_stage
 from notagen.foundation.errors import InputError, MissingInputError
 from notagen.preparation.pieces import convert_back
@@ -25,7 +25,7 @@ def main(config: DataConfig) -> None:
     out = config.out / "abc2xml"
     jobs = [(tune, (out / tune.relative_to(folder)).with_suffix(".musicxml")) for tune in tunes]
     rejects = config.out / "rejects.jsonl"
-    outcomes = tqdm(run_batch(convert_back, jobs, workers=config.workers), total=len(jobs))
+    outcomes = tqdm(config.run_batch(convert_back, jobs), total=len(jobs))
     kept = keep_results(
         outcomes,
         path_of=lambda job: job[0],

@@ -1,16 +1,19 @@
 """The settings of each stage; a stage's folder holds their values."""
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from tyro.conf import OmitArgPrefixes
 
+from notagen.foundation.batch import Backend, Item, Outcome, Result, run_batch
 from notagen.foundation.config import check_fields
 from notagen.foundation.errors import InputError
 from notagen.generation.controls import Controls
 from notagen.generation.settings import DEFAULT_SAMPLING, Sampling
 from notagen.model.config import ModelConfig
+from notagen.preparation.filters import Filters
 from notagen.training.settings import TrainConfig
 
 
@@ -37,24 +40,42 @@ class FinetuneConfig(TrainConfig):
     """Reached after warmup_steps."""
 
 
+Source = Literal[
+    "music21",
+    "folder",
+    "openscore-lieder",
+    "openscore-string-quartets",
+    "openscore-orchestra",
+    "polish-scores",
+    "chopin-first-editions",
+]
+_FILTERS = Filters()
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """Settings of the scripts of `data/`, from scores to training texts."""
 
     out: Path
     """Receives everything the scripts write; each reads there what the one before wrote."""
-    source: Literal["music21", "folder"] = "music21"
-    """Where 0_fetch.py finds scores: in music21's own corpus, or in `folder`."""
+    source: Source = "music21"
+    """Where 0_fetch.py finds scores: in music21's own corpus, in `folder`, or in one of the public
+    collections, which it downloads."""
     folder: Path | None = None
-    """Folder of MusicXML files, searched with its subfolders, for the source `folder`."""
+    """Folder of MusicXML, ABC, kern or MIDI files, searched with its subfolders, for the source
+    `folder`."""
     metadata: Path | None = None
     """JSONL file about the files of `folder`: path, composer, period, instrumentation, work, ..."""
+    download_from: str = "https://codeload.github.com"
+    """Server of the public collections, or one that stands in for it."""
     limit: int | None = None
     """Fetch only the first so many scores; of music21's corpus these are varied."""
     pieces: tuple[str, ...] = ()
     """Fetch only the scores whose id begins with one of these, such as `bach-`; empty for all."""
     keys: Literal["all", "original"] = "all"
     """Write each tune in all 15 keys, or in its own (training then transposes as it reads)."""
+    filters: OmitArgPrefixes[Filters] = _FILTERS
+    """Which pieces are learned from."""
     eval_share: float = 0.1
     """Share of the works that is kept for evaluation."""
     seed: int = 0
@@ -63,6 +84,11 @@ class DataConfig:
     """Folder of ABC files for 3_abc2xml.py; None for the ones that 1_xml2abc.py wrote."""
     workers: int = -1
     """Worker processes; -1 for one a core."""
+    backend: Backend = "loky"
+    """Where they run: processes (`loky`) or threads of this machine, or a cluster."""
+    scheduler: str | None = None
+    """Address of a running cluster, such as `tcp://host:8786`, for the backend `dask` or `ray`;
+    None starts a local one."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -78,6 +104,22 @@ class DataConfig:
             raise ValueError(f"limit must be >= 1, got {self.limit}")
         if self.workers < 1 and self.workers != -1:
             raise ValueError(f"workers must be >= 1, or -1 for one a core, got {self.workers}")
+        if self.scheduler is not None and self.backend not in ("dask", "ray"):
+            raise ValueError(
+                f"scheduler goes with the backend 'dask' or 'ray', got {self.backend!r}"
+            )
+
+    def run_batch(
+        self, function: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Iterator[Outcome[Item, Result]]:
+        """Yield the outcome of `function(item)` for each item, from the workers that are set."""
+        return run_batch(
+            function,
+            items,
+            workers=self.workers,
+            backend=self.backend,
+            scheduler=self.scheduler,
+        )
 
 
 _CONTROLS = Controls(valid_bars=True, max_patches=4096)

@@ -5,8 +5,9 @@ leaves fresh files alone, and returns the piece's line for the next index.
 """
 
 import dataclasses
-import filecmp
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -18,9 +19,13 @@ from notagen.notation.clean import clean
 from notagen.notation.interleave import interleave, parse_interleaved
 from notagen.notation.keys import parse_key
 from notagen.notation.musicxml import abc_to_musicxml, musicxml_to_abc
-from notagen.notation.rests import omit_rests
-from notagen.notation.transpose import transpose
-from notagen.sources.piece import SourcePiece, export_musicxml
+from notagen.notation.rests import omit_rests, restore_rests
+from notagen.notation.transpose import transpose_to_keys
+from notagen.notation.tune import Tune
+from notagen.preparation.content import count_staves, instruments, music_digest
+from notagen.preparation.export import export_musicxml, is_exported
+from notagen.preparation.filters import Examined
+from notagen.sources.piece import SourcePiece
 from notagen.tokenizer.patches import PatchTokenizer
 
 _UNLIMITED = 2**31
@@ -53,6 +58,19 @@ class PreprocessJob:
     folder: Path
     keys: tuple[str, ...]
     """Empty for the piece's own key alone."""
+
+
+@dataclass(frozen=True)
+class WriteJob:
+    """A piece that is kept, and what is to be done with it."""
+
+    piece: Examined
+    job: PreprocessJob
+
+    @property
+    def entry(self) -> IndexEntry:
+        """The line of the ABC index."""
+        return self.job.entry
 
 
 def piece_name(entry: IndexEntry) -> str:
@@ -90,7 +108,7 @@ def fetch_piece(job: FetchJob) -> IndexEntry:
     """
     piece = job.piece
     target = job.folder / f"{piece.id}{piece.suffix}"
-    if not _is_fetched(piece, target):
+    if not is_exported(piece, target):
         export_musicxml(piece, target)
     return IndexEntry(
         path=f"{job.folder.name}/{target.name}",
@@ -103,6 +121,7 @@ def fetch_piece(job: FetchJob) -> IndexEntry:
         instrumentation=piece.instrumentation,
         title=piece.title,
         sha256=sha256(target),
+        extra={"origin": piece.origin} if piece.origin else {},
     )
 
 
@@ -122,50 +141,97 @@ def convert_piece(job: ConvertJob) -> IndexEntry:
     return dataclasses.replace(job.entry, path=f"{job.folder.name}/{name}.abc", id=name)
 
 
-def preprocess_piece(job: PreprocessJob) -> IndexEntry:
-    """Clean and interleave a tune, omit its rests, and write it in its own key and the others.
+def examine_piece(job: PreprocessJob) -> Examined:
+    """Clean and interleave a tune and omit its rests; return what the next index says of it.
 
     The entry's `key` is the written key; its extra field `n_uneven_bars` counts bars whose voices
-    last unequally in the source.
+    last unequally in the source. Nothing is written.
 
     Raises:
-        NotationError: If the tune is missing or its bars or voices do not add up.
+        NotationError: If the tune is missing, its bars or voices do not add up, or the rests that
+            were omitted cannot be restored.
         AlphabetError: If it holds characters outside the vocabulary.
     """
-    source = inside(job.index.parent, job.entry.path)
-    if not source.is_file():
-        raise NotationError(f"{source}: the index names it, but it is not there")
-    name = piece_name(job.entry)
-    try:
-        reduced = omit_rests(interleave(clean(source.read_text(encoding="utf-8"))))
+    with _named(_source(job)) as source:
+        interleaved, reduced = _read(source)
         tune = parse_interleaved(reduced)
-        own = parse_key(tune.field("K") or "")
-        key = own.signature if own else "C"
+        _check_restored(parse_interleaved(interleaved), parse_interleaved(restore_rests(reduced)))
+        written = tune.field("K")
+        if written is None:
+            raise NotationError("found no K: line, wanted the tune's key")
+        own = parse_key(written)
         entry = dataclasses.replace(
             job.entry,
-            path=f"{job.folder.name}/{name}",
-            key=key,
+            path=f"{job.folder.name}/{piece_name(job.entry)}",
+            key=own.signature if own else "C",
             n_bars=len(tune.bars),
             n_voices=len(tune.voices),
             n_patches=len(PatchTokenizer(patch_length=_UNLIMITED).encode(reduced)),
             extra=job.entry.extra | {"n_uneven_bars": len(check_alignment(reduced).problems)},
         )
-        for written in job.keys or (key,):
-            target = inside(job.folder.parent, entry.keyed_path(written))
-            if not is_fresh(target, source):
-                write_text(target, transpose(reduced, written))
+        return Examined(
+            path=job.entry.path,
+            entry=entry,
+            digest=music_digest(tune),
+            n_staves=count_staves(tune),
+            metre=tune.field("M") or "none",
+            instruments=instruments(tune),
+        )
+
+
+def write_texts(job: WriteJob) -> Examined:
+    """Write an examined piece's training text in its own key and the others; fresh ones stay.
+
+    Raises:
+        NotationError: If the tune cannot be transposed.
+    """
+    piece, folder = job.piece, job.job.folder.parent
+    with _named(_source(job.job)) as source:
+        targets = {
+            key: inside(folder, piece.entry.keyed_path(key))
+            for key in job.job.keys or (piece.entry.key or "C",)
+        }
+        missing = [key for key, target in targets.items() if not is_fresh(target, source)]
+        if missing:
+            _, reduced = _read(source)
+            for key, text in transpose_to_keys(reduced, missing).items():
+                write_text(targets[key], text)
+    return piece
+
+
+def _source(job: PreprocessJob) -> Path:
+    return inside(job.index.parent, job.entry.path)
+
+
+@contextmanager
+def _named(source: Path) -> Iterator[Path]:
+    """Yield the file of a tune; refusals inside the block begin with its path."""
+    if not source.is_file():
+        raise NotationError(f"{source}: the index names it, but it is not there")
+    try:
+        yield source
     except UnicodeDecodeError as error:
         raise NotationError(f"{source}: found bytes that are not UTF-8 at {error.start}") from error
     except ScoreError as error:
         raise type(error)(f"{source}: {error}") from error
-    return entry
 
 
-def _is_fetched(piece: SourcePiece, target: Path) -> bool:
-    """Tell whether the file is this very piece; one of that name may come from another folder."""
-    if piece.is_native:
-        return target.is_file() and filecmp.cmp(piece.source, target, shallow=False)
-    return is_fresh(target, piece.source)
+def _read(source: Path) -> tuple[str, str]:
+    """Return a tune interleaved, and the same with its rests omitted."""
+    interleaved = interleave(clean(source.read_text(encoding="utf-8")))
+    return interleaved, omit_rests(interleaved)
+
+
+def _check_restored(tune: Tune, restored: Tune) -> None:
+    """Check that nothing was lost with the rests; `z1` and `z` are the same rest."""
+    for number, (bar, again) in enumerate(zip(tune.bars, restored.bars, strict=True), start=1):
+        for voice, cell in bar.items():
+            found = again[voice].text
+            if found != cell.text and found != re.sub(r"\b([zx])1\b", r"\1", cell.text):
+                raise NotationError(
+                    f"bar {number}: V:{voice} {cell.text[:40]!r} would be read back as "
+                    f"{found[:40]!r}"
+                )
 
 
 def convert_back(job: tuple[Path, Path]) -> Path:
@@ -177,11 +243,6 @@ def convert_back(job: tuple[Path, Path]) -> Path:
     """
     source, target = job
     if not is_fresh(target, source):
-        try:
+        with _named(source):
             write_text(target, abc_to_musicxml(source.read_text(encoding="utf-8")))
-        except UnicodeDecodeError as error:
-            message = f"{source}: found bytes that are not UTF-8 at {error.start}"
-            raise NotationError(message) from error
-        except ScoreError as error:
-            raise type(error)(f"{source}: {error}") from error
     return target

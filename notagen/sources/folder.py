@@ -1,51 +1,75 @@
-"""Any folder of MusicXML as a source, with what a metadata file says of its pieces."""
+"""Any folder of scores as a source, with what a metadata file says of its pieces."""
 
 import logging
 from pathlib import Path, PurePosixPath
 
 from notagen.foundation.errors import InputError, MissingInputError
 from notagen.foundation.lines import read_lines
-from notagen.sources.piece import NATIVE_SUFFIXES, SourcePiece, unique_ids
+from notagen.sources.abc_file import count_tunes, read_abc
+from notagen.sources.piece import CONVERTED_SUFFIXES, NATIVE_SUFFIXES, SourcePiece, unique_ids
 
 _logger = logging.getLogger(__name__)
 
+_SUFFIXES = (*NATIVE_SUFFIXES, *CONVERTED_SUFFIXES)
+_MIDI_LOSES = (
+    "%d MIDI files: MIDI holds when notes sound, not how they are written. Lengths are rounded to "
+    "sixteenths and triplet eighths; spelling, voices, slurs, dynamics, words, other tuplets and "
+    "repeats are lost, and a performance that was not played to a click makes poor notation"
+)
 _KNOWN = ("composer", "period", "instrumentation", "work", "title", "licence")
 
 
 def folder_pieces(folder: Path, metadata: Path | None = None) -> list[SourcePiece]:
-    """Return the MusicXML files below a folder, sorted by path; hidden ones are passed over.
+    """Return the scores below a folder, sorted by path; hidden ones are passed over.
+
+    An ABC file with many tunes gives a piece for each. MIDI files are warned of, once for all.
 
     Args:
-        folder: Searched with all its subfolders.
+        folder: Searched with all its subfolders for MusicXML, ABC, kern and MIDI.
         metadata: JSONL file of objects with `path` (relative to `folder`, with suffix) and any of
             composer, period, instrumentation, work, title, licence. Other fields are passed over;
             lines of files that are not there are counted in a warning. A file without a `work` is
-            a work of its own.
+            a work of its own; so is each tune of it.
 
     Raises:
         MissingInputError: If the folder or the metadata file is not there.
-        InputError: If the folder holds no MusicXML, or a line of the metadata cannot be used.
+        InputError: If the folder holds no score, or a line of the metadata cannot be used.
     """
     folder = folder.expanduser()
     if folder.is_file():
-        raise InputError(f"{folder} is a file, wanted a folder of MusicXML files")
+        raise InputError(f"{folder} is a file, wanted a folder of scores")
     if not folder.is_dir():
-        raise MissingInputError(f"{folder} is not there; wanted a folder of MusicXML files")
+        raise MissingInputError(f"{folder} is not there; wanted a folder of scores")
     files = [
         PurePosixPath(file.relative_to(folder).as_posix())
         for file in sorted(folder.rglob("*"))
-        if file.suffix.lower() in NATIVE_SUFFIXES and file.is_file()
+        if file.suffix.lower() in _SUFFIXES and file.is_file()
     ]
     files = [path for path in files if not any(part.startswith(".") for part in path.parts)]
     if not files:
-        raise InputError(f"{folder}: found no {' or '.join(NATIVE_SUFFIXES)} file, wanted some")
+        raise InputError(f"{folder}: found no {' or '.join(_SUFFIXES)} file, wanted some")
+    n_midi = sum(path.suffix.lower() in (".mid", ".midi") for path in files)
+    if n_midi:
+        _logger.warning(_MIDI_LOSES, n_midi)
     known = _read_metadata(metadata, set(map(str, files))) if metadata else {}
-    ids = unique_ids(files)
+    named = [piece for path in files for piece in _tunes(folder, path)]
+    ids = unique_ids(name for name, _, _ in named)
     pieces = []
-    for path in files:
-        facts: dict[str, str] = {"work": str(path.with_suffix(""))} | known.get(str(path), {})
-        pieces.append(SourcePiece(source=folder / path, id=ids[path], **facts))
+    for name, path, tune in named:
+        facts: dict[str, str] = {"work": str(name.with_suffix(""))} | known.get(str(path), {})
+        pieces.append(SourcePiece(source=folder / path, id=ids[name], tune=tune, **facts))
     return pieces
+
+
+def _tunes(
+    folder: Path, path: PurePosixPath
+) -> list[tuple[PurePosixPath, PurePosixPath, int | None]]:
+    """Return each piece of a file: a path that names it alone, the file's, and its number in it."""
+    count = count_tunes(read_abc(folder / path)) if path.suffix.lower() == ".abc" else 1
+    if count == 1:
+        return [(path, path, None)]
+    # below the file's own name, where no other file can be
+    return [(path / f"{number}{path.suffix}", path, number) for number in range(1, count + 1)]
 
 
 def _read_metadata(metadata: Path, files: set[str]) -> dict[str, dict[str, str]]:

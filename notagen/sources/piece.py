@@ -6,12 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from notagen.foundation.errors import ConversionError
-from notagen.foundation.files import replaced_when_done
-
 NATIVE_SUFFIXES = (".mxl", ".xml", ".musicxml")
 """MusicXML, compressed or not: copied as it is."""
-
+CONVERTED_SUFFIXES = (".abc", ".krn", ".mid", ".midi")
+"""ABC, Humdrum and MIDI: converted to MusicXML when they are fetched."""
 
 _MAX_NAME = 120
 """File systems take 255 characters, keys and suffixes among them."""
@@ -34,6 +32,15 @@ class SourcePiece:
     title: str | None = None
     licence: str | None = None
     """What the file or its collection says about the encoding."""
+    origin: str | None = None
+    """Address of the file, where it was downloaded."""
+    tune: int | None = None
+    """Which tune of a file that holds many, from 1."""
+
+    @property
+    def name(self) -> str:
+        """What a message calls the piece: its file, and the tune in it."""
+        return f"{self.source}: tune {self.tune}" if self.tune else str(self.source)
 
     @property
     def is_native(self) -> bool:
@@ -42,7 +49,7 @@ class SourcePiece:
 
     @property
     def suffix(self) -> str:
-        """Suffix of the file that `export_musicxml` writes."""
+        """Suffix of the piece's MusicXML file."""
         return self.source.suffix.lower() if self.is_native else ".musicxml"
 
 
@@ -68,37 +75,6 @@ def unique_ids(paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, str]:
         taken.add(unique.lower())
         ids[path] = unique
     return ids
-
-
-def export_musicxml(piece: SourcePiece, target: Path) -> None:
-    """Write a piece as MusicXML, whole or not at all: native files byte for byte, others converted.
-
-    Args:
-        piece: From one of the sources.
-        target: A file whose suffix is `piece.suffix`.
-
-    Raises:
-        ConversionError: If the file cannot be read, or music21 cannot convert it.
-    """
-    try:
-        content = piece.source.read_bytes() if piece.is_native else None
-    except OSError as error:
-        raise ConversionError(f"{piece.source}: {error.strerror}") from error
-    with replaced_when_done(target) as temporary:
-        if content is None:
-            _convert(piece.source, temporary)
-        else:
-            temporary.write_bytes(content)
-
-
-def _convert(source: Path, target: Path) -> None:
-    from music21 import converter  # here: the import takes seconds and few pieces need it
-
-    try:
-        score = converter.parse(source, forceSource=True, storePickle=False)
-        score.write("musicxml", fp=target)
-    except Exception as error:
-        raise ConversionError(f"{source}: music21: {type(error).__name__}: {error}") from error
 
 
 def _safe(path: PurePosixPath) -> str:

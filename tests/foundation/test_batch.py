@@ -1,10 +1,13 @@
 import json
+import multiprocessing
+import os
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from notagen.foundation.batch import Outcome, keep_results, run_batch
+from notagen.foundation.batch import Backend, Outcome, keep_results, run_batch
 from notagen.foundation.errors import ConversionError, InputError, NotationError
 
 
@@ -20,9 +23,24 @@ def judge(number: int) -> int:
     return 2 * number
 
 
+BACKENDS: list[tuple[Backend, str]] = [
+    ("loky", "joblib"),
+    ("threading", "joblib"),
+    ("dask", "distributed"),
+    ("ray", "ray"),
+]
+
+
+# what the clusters leave behind when they stop is none of ours
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.parametrize("workers", [1, 2])
-def test_order_is_kept_and_refusals_have_reasons(workers: int) -> None:
-    outcomes = list(run_batch(judge, range(7), workers=workers))
+@pytest.mark.parametrize(("backend", "library"), BACKENDS)
+def test_order_is_kept_and_refusals_have_reasons(
+    backend: Backend, library: str, workers: int
+) -> None:
+    pytest.importorskip(library)
+    outcomes = list(run_batch(judge, range(7), workers=workers, backend=backend))
     assert [outcome.item for outcome in outcomes] == list(range(7))
     assert [outcome.result for outcome in outcomes] == [0, 2, 4, None, 8, None, 12]
     reasons = {outcome.item: outcome.reason for outcome in outcomes if outcome.reason}
@@ -37,6 +55,63 @@ def test_a_fault_is_raised(workers: int) -> None:
 
 def test_nothing_in_nothing_out() -> None:
     assert list(run_batch(judge, [], workers=1)) == []
+
+
+def process(_: int) -> int:
+    time.sleep(0.1)
+    return os.getpid()
+
+
+def grandchild(_: int) -> int:
+    """Start a process from a worker, as conversions with a time limit do."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(os.getpid)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+def test_a_dask_cluster_of_two_processes_shares_the_work() -> None:
+    pytest.importorskip("distributed")
+    pids = {outcome.result for outcome in run_batch(process, range(12), workers=2, backend="dask")}
+    assert len(pids) == 2
+    assert os.getpid() not in pids
+    ((child,)) = [
+        outcome.result for outcome in run_batch(grandchild, [0], workers=1, backend="dask")
+    ]
+    assert child not in {None, os.getpid()}
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+def test_a_running_dask_cluster_is_found_by_its_address() -> None:
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address=None, processes=True
+    ) as cluster:
+        outcomes = run_batch(
+            judge, [1, 3], workers=-1, backend="dask", scheduler=cluster.scheduler_address
+        )
+        assert [outcome.result for outcome in outcomes] == [2, None]
+        # it is not ours to stop
+        assert len(cluster.scheduler_info["workers"]) == 1
+
+
+@pytest.mark.parametrize("backend", ["dask", "ray"])
+def test_a_missing_library_is_one_line(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, backend, None)
+    with pytest.raises(InputError, match=r"pip install 'notagen\[cluster\]'") as caught:
+        list(run_batch(judge, [1], workers=1, backend=backend))
+    assert str(caught.value).startswith(f"backend '{backend}': ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense"])
+def test_an_address_without_scheduler_is_named(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("notagen.foundation.batch._SECONDS_TO_CONNECT", 1)
+    with pytest.raises(InputError, match=f"dask scheduler '{address}' cannot be reached"):
+        list(run_batch(judge, [1], workers=1, backend="dask", scheduler=address))
 
 
 def outcomes(*refused: str) -> list[Outcome[str, str]]:

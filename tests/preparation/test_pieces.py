@@ -7,19 +7,22 @@ from pathlib import Path
 import pytest
 
 from notagen.foundation.errors import ConversionError, InputError, NotationError
-from notagen.foundation.files import sha256
+from notagen.foundation.files import sha256, write_text
 from notagen.foundation.index import IndexEntry
-from notagen.notation.interleave import parse_interleaved
+from notagen.notation.clean import clean
+from notagen.notation.interleave import interleave, parse_interleaved
 from notagen.notation.keys import KEYS, parse_key
 from notagen.preparation.pieces import (
     ConvertJob,
     FetchJob,
     PreprocessJob,
+    WriteJob,
     check_names,
     convert_back,
     convert_piece,
+    examine_piece,
     fetch_piece,
-    preprocess_piece,
+    write_texts,
 )
 from notagen.sources.music21_corpus import corpus_pieces
 from notagen.sources.piece import SourcePiece
@@ -44,7 +47,14 @@ def walk(piece: SourcePiece, out: Path, keys: tuple[str, ...] = KEYS) -> list[In
     fetched = fetch_piece(FetchJob(piece, out / "musicxml", "music21"))
     converted = convert_piece(ConvertJob(fetched, out / "musicxml.jsonl", out / "abc"))
     job = PreprocessJob(converted, out / "abc.jsonl", out / "interleaved", keys)
-    return [fetched, converted, preprocess_piece(job)]
+    return [fetched, converted, preprocess(job)]
+
+
+def preprocess(job: PreprocessJob) -> IndexEntry:
+    """Examine a piece and write its texts; return its line for the next index."""
+    piece = examine_piece(job)
+    assert piece.path == job.entry.path
+    return write_texts(WriteJob(piece, job)).entry
 
 
 def times(folder: Path) -> dict[Path, int]:
@@ -111,6 +121,39 @@ def test_fresh_files_are_left_alone_and_stale_ones_written(
     assert changed == set((tmp_path / "interleaved").rglob("*.abc")) - {lost}
 
 
+def test_every_text_is_written_once(
+    bwv66: SourcePiece, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+
+    def count(path: Path, text: str) -> None:
+        written.append(len(text.encode()))
+        write_text(path, text)
+
+    monkeypatch.setattr("notagen.preparation.pieces.write_text", count)
+    walk(bwv66, tmp_path)
+    kept = [path.stat().st_size for path in tmp_path.rglob("*.abc")]
+    assert len(kept) == len(written) == 16
+    assert sum(written) <= 1.05 * sum(kept)
+
+
+def test_a_tune_whose_rests_would_be_lost_is_refused(
+    bwv66: SourcePiece, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("notagen.preparation.pieces.restore_rests", lambda _: changed)
+    fetched = fetch_piece(FetchJob(bwv66, tmp_path / "musicxml", "music21"))
+    converted = convert_piece(ConvertJob(fetched, tmp_path / "musicxml.jsonl", tmp_path / "abc"))
+    job = PreprocessJob(converted, tmp_path / "abc.jsonl", tmp_path / "interleaved", ())
+    text = interleave(clean((tmp_path / converted.path).read_text(encoding="utf-8")))
+    changed = text
+    assert examine_piece(job).entry.n_bars == text.count("\n[V:1]")
+    lines = text.splitlines()
+    lines[-1] = lines[-1].replace("[V:2]", "[V:2]z")
+    changed = "\n".join(lines)
+    with pytest.raises(NotationError, match=r"bwv66\.6\.abc: bar \d+: V:2 .* would be read back"):
+        examine_piece(job)
+
+
 def test_own_key_alone(bwv66: SourcePiece, tmp_path: Path) -> None:
     entry = walk(bwv66, tmp_path, ())[2]
     assert [*(tmp_path / "interleaved").rglob("*.abc")] == [tmp_path / entry.keyed_path("A")]
@@ -146,7 +189,7 @@ def test_missing_files_are_refused_by_path(tmp_path: Path) -> None:
         convert_piece(ConvertJob(entry, tmp_path / "i.jsonl", tmp_path / "abc"))
     assert str(caught.value) == said
     with pytest.raises(NotationError) as other:
-        preprocess_piece(PreprocessJob(entry, tmp_path / "i.jsonl", tmp_path / "out", ()))
+        examine_piece(PreprocessJob(entry, tmp_path / "i.jsonl", tmp_path / "out", ()))
     assert str(other.value) == said
 
 
@@ -172,7 +215,7 @@ def test_bad_tunes_are_refused_by_path(
 ) -> None:
     (tmp_path / "x.abc").write_bytes(text)
     with pytest.raises(error) as caught:
-        preprocess_piece(
+        examine_piece(
             PreprocessJob(IndexEntry(path="x.abc"), tmp_path / "i.jsonl", tmp_path / "o", ())
         )
     assert str(caught.value).startswith(f"{tmp_path / 'x.abc'}: {said}")
@@ -182,7 +225,7 @@ def test_bad_tunes_are_refused_by_path(
 def test_text_outside_the_alphabet_is_folded_first(tmp_path: Path) -> None:
     (tmp_path / "x.abc").write_text('L:1/8\nK:C\nV:1 nm="Flöte 長笛"\nc8|\n', encoding="utf-8")
     entry = IndexEntry(path="x.abc")
-    preprocess_piece(PreprocessJob(entry, tmp_path / "i.jsonl", tmp_path / "o", ()))
+    preprocess(PreprocessJob(entry, tmp_path / "i.jsonl", tmp_path / "o", ()))
     assert "Flote" in (tmp_path / "o" / "C" / "x_C.abc").read_text(encoding="utf-8")
 
 

@@ -13,7 +13,7 @@ def scores(tmp_path: Path) -> Path:
     for name in ("a/movement1.mxl", "b/movement1.mxl", "b/x.XML", "c d.musicxml"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
-    for name in ("notes.txt", ".hidden.xml", "b/tune.abc"):
+    for name in ("notes.txt", ".hidden.xml", "b/tune.mscz"):
         (folder / name).touch()
     (folder / ".git").mkdir()
     (folder / ".git" / "y.xml").touch()
@@ -80,7 +80,7 @@ def test_bad_metadata_is_named_by_line(scores: Path, line: object, said: str) ->
 
 def test_nothing_to_find(tmp_path: Path, scores: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"empty: found no \.mxl or \.xml or \.musicxml file"):
+    with pytest.raises(InputError, match=r"empty: found no \.mxl or \.xml or .* or \.midi file"):
         folder_pieces(tmp_path / "empty")
     with pytest.raises(MissingInputError, match="nowhere is not there"):
         folder_pieces(tmp_path / "nowhere")
@@ -94,3 +94,34 @@ def test_lines_of_absent_files_are_counted(scores: Path, caplog: pytest.LogCaptu
     )
     assert all(piece.work != "x" for piece in folder_pieces(scores, path))
     assert "2 lines name files that are not in the folder, such as 'no.mxl'" in caplog.text
+
+
+def test_other_formats_are_found_and_midi_is_warned_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a.mid", "b.MIDI", "c.krn", "d.abc"):
+        (tmp_path / name).write_text("X:1\nK:C\nc|\n")
+    pieces = folder_pieces(tmp_path)
+    assert [(piece.id, piece.suffix, piece.is_native) for piece in pieces] == [
+        (name, ".musicxml", False) for name in "abcd"
+    ]
+    (record,) = caplog.records
+    assert record.getMessage().startswith("2 MIDI files: ")
+    for lost in ("spelling", "voices", "dynamics", "tuplets"):
+        assert lost in record.getMessage()
+
+
+def test_each_tune_of_a_file_is_a_piece(tmp_path: Path) -> None:
+    (tmp_path / "book.abc").write_text("X:7\nK:C\nc|\n\nX:7\nK:G\nd|\n")
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "2.abc").write_text("X:1\nK:C\nc|\n")
+    pieces = folder_pieces(tmp_path)
+    assert {piece.id: (piece.source.name, piece.tune, piece.work) for piece in pieces} == {
+        "book-2": ("2.abc", None, "book/2"),
+        "book.abc-1": ("book.abc", 1, "book.abc/1"),
+        "book.abc-2": ("book.abc", 2, "book.abc/2"),
+    }
+    facts = {"path": "book.abc", "work": "a set", "composer": "Trad."}
+    named = folder_pieces(tmp_path, metadata(tmp_path, facts))
+    assert [piece.work for piece in named] == ["book/2", "a set", "a set"]
+    assert named[2].name == f"{tmp_path / 'book.abc'}: tune 2"

@@ -17,7 +17,7 @@ from notagen.sources.music21_corpus import (
     table_rows,
     work_id,
 )
-from notagen.sources.piece import SourcePiece, export_musicxml, unique_ids
+from notagen.sources.piece import SourcePiece, unique_ids
 
 PERIODS = {"Medieval", "Renaissance", "Baroque", "Classical", "Romantic", "Modern"}
 INSTRUMENTATIONS = {
@@ -160,22 +160,3 @@ def test_instrumentation_is_true_of_bach_and_the_quartets(pieces: list[SourcePie
             assert not all(voices.fullmatch(name) for name in part_names(piece)), piece.id
         if piece.id.startswith(("beethoven-", "haydn-")):
             assert all(STRINGS.match(name) for name in part_names(piece)), piece.id
-
-
-def test_native_pieces_are_copied_byte_for_byte(pieces: list[SourcePiece], tmp_path: Path) -> None:
-    for suffix in (".mxl", ".xml", ".musicxml"):
-        piece = next(p for p in pieces if p.source.suffix == suffix)
-        target = tmp_path / suffix[1:] / f"{piece.id}{piece.suffix}"
-        export_musicxml(piece, target)
-        assert target.read_bytes() == piece.source.read_bytes()
-        assert list(target.parent.iterdir()) == [target]
-
-
-def test_other_formats_are_converted(pieces: list[SourcePiece], tmp_path: Path) -> None:
-    piece = next(p for p in pieces if not p.is_native)
-    target = tmp_path / f"{piece.id}{piece.suffix}"
-    export_musicxml(piece, target)
-    root = musicxml(target)
-    assert root.tag == "score-partwise"
-    assert len(list(root.iter("pitch"))) > 100
-    assert list(target.parent.iterdir()) == [target]
