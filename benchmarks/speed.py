@@ -31,7 +31,7 @@ from notagen.notation.interleave import deinterleave, interleave
 from notagen.notation.keys import KEYS
 from notagen.notation.musicxml import abc_to_musicxml, musicxml_to_abc
 from notagen.notation.rests import omit_rests
-from notagen.notation.transpose import transpose
+from notagen.notation.transpose import transpose_to_keys
 
 _STAGES = ("0_fetch", "1_xml2abc", "2_preprocess")
 _RUN_STAGE = (
@@ -93,8 +93,8 @@ def races(files: Sequence[Path], folder: Path) -> list[Race]:
         except ScoreError as error:
             print(f"left out: {error}", file=sys.stderr)
 
-    def all_keys(text: str) -> list[str]:
-        return [transpose(text, key) for key in KEYS]
+    def all_keys(text: str) -> dict[str, str]:
+        return transpose_to_keys(text, KEYS)
 
     def all_keys_packaged(lines: list[str]) -> list[str]:
         return [transpose_an_abc_text(lines, key) for key in Key2index]

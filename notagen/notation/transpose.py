@@ -29,6 +29,9 @@ _SIGNS = {"^^": 2, "^": 1, "=": 0, "_": -1, "__": -2}
 _SIGN_OF = {alteration: sign for sign, alteration in _SIGNS.items()}
 _FIELD_LINE = re.compile(r"[A-Za-z]:")
 
+_LONGEST_SYMBOL = 40
+"""Characters of a chord symbol; what is longer are words, and no pattern is tried on them."""
+
 # what besides notes happens in a voice; notes are their symbol's number, from 0 on
 _EVENT, _BARLINE, _TIE, _TIE_ALL, _GRACE, _GRACE_END = range(-6, 0)
 
@@ -311,7 +314,11 @@ class _Reader:
             elif kind == "tie" and not in_grace:
                 voice.happens(_TIE if in_chord else _TIE_ALL)
                 self._tying.add(self._voice)
-            elif kind == "string" and CHORD_SYMBOL.fullmatch(text[1:-1]):
+            elif (
+                kind == "string"
+                and len(text) <= _LONGEST_SYMBOL
+                and CHORD_SYMBOL.fullmatch(text[1:-1])
+            ):
                 self._add(_Name(True, text[1:-1], voice.key), start + 1, end - 1)
         return voices
 
