@@ -35,6 +35,7 @@ lint: $(VENV)/installed-dev
 
 types: $(VENV)/installed-dev
 	$(BIN)/mypy
+	MYPYPATH=. $(BIN)/mypy --strict -p benchmarks
 	for stage in data pretrain finetune inference; do (cd $$stage && $(BIN)/mypy --strict --config-file ../pyproject.toml *.py) || exit 1; done
 
 floors: $(VENV)/installed-dev

@@ -12,10 +12,10 @@ import json
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.compare import Comparison, place_of
 from benchmarks.raw_reader import MARKS, Mark, Note
@@ -26,6 +26,8 @@ from notagen.sources.piece import NATIVE_SUFFIXES
 
 _LIEDER = "openscore-lieder"
 _SHOWN = 60
+
+AnyJob = TypeVar("AnyJob")
 
 
 def draw(corpus: Path, count: int, seed: int) -> list[Path]:
@@ -54,8 +56,30 @@ def scores_in(folder: Path) -> list[Path]:
     return [file for file in files if file.suffix.lower() in NATIVE_SUFFIXES and file.is_file()]
 
 
-def measure_all(jobs: Sequence[Job], workers: int) -> Iterator[dict[str, Any]]:
-    """Yield the figures of each piece, in order."""
+def measure_all(
+    measure: Callable[[AnyJob], dict[str, Any]],
+    jobs: Sequence[AnyJob],
+    *,
+    workers: int,
+    json_file: Path | None,
+) -> list[dict[str, Any]]:
+    """Return the figures of each piece, in order, and write them to a file if one is named."""
+    lines = []
+    start = time.monotonic()
+    for number, line in enumerate(_measured(measure, jobs, workers), start=1):
+        lines.append(line)
+        seconds = time.monotonic() - start
+        print(f"\r{number} of {len(jobs)} pieces, {seconds:.0f} s", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    if json_file:
+        texts = [json.dumps(line) for line in lines]
+        json_file.write_text("\n".join(texts) + "\n", encoding="utf-8")
+    return lines
+
+
+def _measured(
+    measure: Callable[[AnyJob], dict[str, Any]], jobs: Sequence[AnyJob], workers: int
+) -> Iterator[dict[str, Any]]:
     if workers == 1:
         yield from map(measure, jobs)
         return
@@ -123,17 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(show(path, roads[0], options.kinds))
         return
     jobs = _jobs(options, roads)
-    lines = []
-    start = time.monotonic()
-    for number, line in enumerate(measure_all(jobs, options.workers), start=1):
-        lines.append(line)
-        if number % 20 == 0 or number == len(jobs):
-            seconds = time.monotonic() - start
-            print(f"\r{number} of {len(jobs)} pieces, {seconds:.0f} s", end="", file=sys.stderr)
-    print(file=sys.stderr)
-    if options.json:
-        texts = [json.dumps(line) for line in lines]
-        options.json.write_text("\n".join(texts) + "\n", encoding="utf-8")
+    lines = measure_all(measure, jobs, workers=options.workers, json_file=options.json)
     print(report(lines, roads))
 
 

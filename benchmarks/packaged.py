@@ -58,4 +58,5 @@ def without_lyrics(document: bytes) -> bytes:
     for note in root.iter("note"):
         for lyric in note.findall("lyric"):
             note.remove(lyric)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    stripped: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return stripped

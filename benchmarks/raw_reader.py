@@ -5,6 +5,7 @@ marks, signatures and barlines. Two such records are compared place by place.
 """
 
 import io
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from notagen.notation.clean import to_ascii
+from anyascii import anyascii
 
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _NO_ALTER = Fraction(0)
@@ -104,7 +105,8 @@ def read_document(document: bytes | str) -> Record:
 
 def fold(text: str) -> str:
     """Return text as it may stand in ABC: ASCII, no double quotes, single spaces."""
-    return " ".join(to_ascii(text).replace('"', "'").split())
+    folded = re.sub(r"[\x00-\x1f\x7f]", " ", anyascii(text))
+    return " ".join(folded.replace('"', "'").split())
 
 
 class _PartReader:

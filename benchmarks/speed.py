@@ -176,10 +176,10 @@ def _children_seconds() -> float:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the races and print them."""
     parser = argparse.ArgumentParser(description="Speed beside the packaged converters.")
-    parser.add_argument("--corpus", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=40)
+    parser.add_argument("--corpus", type=Path, required=True, help="folder of MusicXML")
+    parser.add_argument("--count", type=int, default=40, help="scores to draw (default 40)")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="the fastest counts (default 3)")
     parser.add_argument("--only", nargs="+", help="races whose name begins with one of these")
     options = parser.parse_args(arguments)
     files = draw(options.corpus, options.count, options.seed)

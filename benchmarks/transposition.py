@@ -9,19 +9,16 @@ note must stand where it stood, moved by one interval, and each key signature by
 """
 
 import argparse
-import json
 import random
 import re
-import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.compare import match
-from benchmarks.fidelity import draw
+from benchmarks.fidelity import draw, measure_all
 from benchmarks.raw_reader import MARKS, Mark, Note, Record, fold, read_document
 from benchmarks.report import table
 from benchmarks.roads import Failed, Piece, attempt
@@ -31,6 +28,7 @@ from notagen.notation.musicxml import abc_to_musicxml
 from notagen.notation.rests import restore_rests
 from notagen.notation.transpose import transpose
 
+_KINDS = ("crash", "refused")
 _FIFTHS = dict(zip(KEYS, range(7, -8, -1), strict=True))
 _WORDS = (
     *('"^molto! e [piano"', '"^50% |: x"', '"_!f! [c e g] ]|"', '"^[K:E] K:E ^f _b"'),
@@ -225,7 +223,7 @@ def report(lines: Sequence[dict[str, Any]]) -> str:
         sums: Counter[str] = Counter()
         for line in lines:
             figures = line["keys"].get(key, {})
-            for kind in ("crash", "refused"):
+            for kind in _KINDS:
                 if kind in figures:
                     sums["not done"] += 1
                     faults.append(f"- {line['file']} in {key}: {kind}: {figures[kind]}")
@@ -263,9 +261,6 @@ def report(lines: Sequence[dict[str, Any]]) -> str:
     return text
 
 
-_KINDS = ("crash", "refused")
-
-
 def _row(name: str, sums: Counter[str]) -> list[str]:
     share = f"{100 * sums['double'] / max(sums['alters'], 1):.2f}%"
     counts = ("versions", "notes", "wrong", "faulty", "wrong keys", "other marks")
@@ -278,39 +273,25 @@ def _row(name: str, sums: Counter[str]) -> list[str]:
     ]
 
 
-def _measure_all(jobs: Sequence[Job], workers: int) -> Iterator[dict[str, Any]]:
-    if workers == 1:
-        yield from map(measure, jobs)
-        return
-    with ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(measure, jobs, chunksize=1)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Transposition judged note by note.")
-    parser.add_argument("--corpus", type=Path)
-    parser.add_argument("--files", type=Path, nargs="+")
-    parser.add_argument("--count", type=int, default=30)
+    parser.add_argument("--corpus", type=Path, help="folder of collections of MusicXML")
+    parser.add_argument("--files", type=Path, nargs="+", help="these scores")
+    parser.add_argument("--count", type=int, default=30, help="scores to draw (default 30)")
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--words", action="store_true", help="put in directions like music first")
     parser.add_argument("--packaged", action="store_true", help="let abctoolkit transpose")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="write one line of JSON a piece")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args(arguments)
     files: list[Path] = list(options.files or [])
     if options.corpus:
         files += draw(options.corpus, options.count, options.seed)
+    if not files:
+        raise SystemExit("found no scores, wanted --corpus or --files")
     jobs = [Job(file, options.words, options.packaged, options.seed) for file in files]
-    lines = []
-    for line in _measure_all(jobs, options.workers):
-        lines.append(line)
-        print(f"\r{len(lines)} of {len(jobs)} pieces", end="", file=sys.stderr)
-    print(file=sys.stderr)
-    if options.json:
-        texts = [json.dumps(line) for line in lines]
-        options.json.write_text("\n".join(texts) + "\n", encoding="utf-8")
-    print(report(lines))
+    print(report(measure_all(measure, jobs, workers=options.workers, json_file=options.json)))
 
 
 if __name__ == "__main__":

@@ -29,8 +29,12 @@ def main(config: DataConfig) -> None:
         pieces = [piece for piece in pieces if piece.id.startswith(config.pieces)]
     pieces = pieces[: config.limit]
     if not pieces:
-        raise InputError(f"found no score whose id begins with {' or '.join(config.pieces)}")
+        wanted = f" whose id begins with {' or '.join(config.pieces)}" if config.pieces else ""
+        raise InputError(f"found no score{wanted}")
 
+    # stopped half-way, no index of an earlier run must describe the new files
+    index = config.out / "musicxml.jsonl"
+    index.unlink(missing_ok=True)
     jobs = [FetchJob(piece, config.out / "musicxml", config.source) for piece in pieces]
     rejects = config.out / "rejects.jsonl"
     outcomes = tqdm(config.run_batch(fetch_piece, jobs), total=len(jobs))
@@ -40,7 +44,7 @@ def main(config: DataConfig) -> None:
         stage="0_fetch",
         rejects=rejects,
     )
-    write_index(config.out / "musicxml.jsonl", kept)
+    write_index(index, kept)
     prompted = sum(entry.prompt is not None for entry in kept)
     print(f"{prompted:,} of {len(kept):,} have period, composer and instrumentation")
     print(kept_line(kept, len(jobs), folder=config.out / "musicxml", rejects=rejects))

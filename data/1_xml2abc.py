@@ -17,6 +17,9 @@ def main(config: DataConfig) -> None:
     entries = list(read_index(index, made_by="data/0_fetch.py"))
     check_names(entries, index)
 
+    # stopped half-way, no index of an earlier run must describe the new files
+    written = config.out / "abc.jsonl"
+    written.unlink(missing_ok=True)
     jobs = [ConvertJob(entry, index, config.out / "abc") for entry in entries]
     rejects = config.out / "rejects.jsonl"
     outcomes = tqdm(config.run_batch(convert_piece, jobs), total=len(jobs))
@@ -26,7 +29,7 @@ def main(config: DataConfig) -> None:
         stage="1_xml2abc",
         rejects=rejects,
     )
-    write_index(config.out / "abc.jsonl", kept)
+    write_index(written, kept)
     print(kept_line(kept, len(jobs), folder=config.out / "abc", rejects=rejects))
 
 

@@ -37,6 +37,10 @@ def main(config: DataConfig) -> None:
     chosen, refusals = filter_pieces(examined, config.filters)
 
     job_of = {job.entry.path: job for job in jobs}
+    # stopped half-way, no index of an earlier run must describe the new texts
+    sides = {name: config.out / f"{name}.jsonl" for name in ("train", "eval")}
+    for side in sides.values():
+        side.unlink(missing_ok=True)
     todo = [WriteJob(piece, job_of[piece.path]) for piece in chosen]
     written = tqdm(config.run_batch(write_texts, todo), total=len(todo), desc="write")
     rejects = config.out / "rejects.jsonl"
@@ -53,10 +57,10 @@ def main(config: DataConfig) -> None:
 
     pieces = [piece.entry for piece in kept]
     split = split_by_work(pieces, eval_share=config.eval_share, seed=config.seed)
-    for name in ("train", "eval"):
-        side = [entry for entry in split if entry.split == name]
-        write_index(config.out / f"{name}.jsonl", side)
-        print(f"{name}.jsonl: {len(side):,} pieces")
+    for name, path in sides.items():
+        part = [entry for entry in split if entry.split == name]
+        write_index(path, part)
+        print(f"{path.name}: {len(part):,} pieces")
     print(kept_line(kept, len(jobs), folder=config.out / "interleaved", rejects=rejects))
 
 

@@ -11,7 +11,7 @@ import joblib
 import jsonlines
 
 from notagen.foundation.errors import InputError, ScoreError
-from notagen.foundation.files import replaced_when_done
+from notagen.foundation.files import replaced_when_done, writable
 from notagen.foundation.lines import read_lines
 
 Item = TypeVar("Item")
@@ -113,7 +113,9 @@ def write_refusals(path: Path, stage: str, refusals: Iterable[Refusal]) -> None:
         kept = [line for _, line in read_lines(path) if line.get("stage") != stage]
     with replaced_when_done(path) as temporary, jsonlines.open(temporary, "w") as writer:
         writer.write_all(kept)
-        writer.write_all(dataclasses.asdict(refusal) for refusal in refusals)
+        for refusal in refusals:
+            facts = dataclasses.asdict(refusal)
+            writer.write({name: writable(value) for name, value in facts.items()})
 
 
 def kept_line(results: Sequence[object], total: int, *, folder: Path, rejects: Path) -> str:

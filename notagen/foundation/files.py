@@ -43,6 +43,11 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def writable(text: str) -> str:
+    r"""Return text as UTF-8 can hold it: a file name's byte that is no letter as `\udce9`."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def sha256(path: Path) -> str:
     """Return the file's SHA-256 as 64 hexadecimal digits."""
     with path.open("rb") as file:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, ParamSpec, TypeVar
 
-from notagen.foundation.errors import ConversionError, ScoreError
+from notagen.foundation.errors import ConversionError, InputError, ScoreError
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -36,6 +36,7 @@ def limited(
     Raises (from the decorated function):
         ConversionError: If the time is up, the worker crashed, or the function raised anything
             but a ScoreError, which comes through unchanged.
+        InputError: If this process may start no worker, such as one of dask's.
     """
 
     def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
@@ -66,6 +67,11 @@ class _Worker:
     """A process that answers one request after another."""
 
     def __init__(self) -> None:
+        if multiprocessing.current_process().daemon:
+            raise InputError(
+                "a daemon process may start no other, which some conversions need; start dask's "
+                "workers with DASK_DISTRIBUTED__WORKER__DAEMON=False"
+            )
         if multiprocessing.get_start_method() not in multiprocessing.get_all_start_methods():
             # a joblib worker calls its method "loky", and a spawned child stumbles over that name
             multiprocessing.set_start_method("spawn", force=True)

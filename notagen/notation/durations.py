@@ -14,10 +14,11 @@ UNIT = Fraction(1, 8)
 """Unit note length of the corpus: `L:1/8`."""
 MAX_TUPLETS = 8
 """Tuplets that may be open at once; printed music has three at most."""
+TUPLET_TIME = {2: 3, 3: 2, 4: 3, 6: 2, 8: 3}
+"""In the time of how many notes a tuplet's notes are played, if it does not say; else 2."""
 
 _LENGTH = re.compile(r"(\d*)(/*)(\d*)")
 _LONGEST_LENGTH = 16
-_TUPLET_TIME = {2: 3, 3: 2, 4: 3, 6: 2, 8: 3}
 _MAX_NUMBER = 100_000
 _MAX_DENOMINATOR = 10**15
 """Of a bar's length; sums beyond it come from no music and would only get slower."""
@@ -242,7 +243,7 @@ def _tuplet(text: str) -> list[int]:
     p, q, r = (int(number or 0) for number in match.groups()) if match else (0, 0, 0)
     if p == 0 or (p == 1 and q == 0):
         raise NotationError(f"found tuplet {text!r}, wanted one such as (3 or (3:2:3")
-    return [q or _TUPLET_TIME.get(p, 2), p, r or p]
+    return [q or TUPLET_TIME.get(p, 2), p, r or p]
 
 
 def _error(music: str, problem: str) -> NotationError:

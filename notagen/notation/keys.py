@@ -24,11 +24,17 @@ _NOT_A_KEY = re.compile(r"none|treble|bass|alto|tenor|perc|tab|clef|HP|Hp|middle
 _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
 CHORD_SYMBOL = re.compile(
-    r"(?P<root>[A-G])(?P<sign>#|b)?"
-    r"(?P<kind>(?:maj|min|dim|aug|sus|add|alt|omit|no|[mMo0+()^,]|Maj|[#b-]?\d+(?!\d))*)"
-    r"(?:/(?P<bass>[A-G])(?P<bass_sign>#|b)?)?"
+    r"(?P<root>[A-G])(?P<sign>##?|bb?)?"
+    r"(?P<kind>(?:[mM]aj|min|dim|aug|sus|add|alt|omit|no|[mMo+()^,]|[#b-]?\d+(?!\d))*)"
+    r"(?:/(?P<bass>[A-G])(?P<bass_sign>##?|bb?)?)?"
 )
-"""The words of a chord symbol, such as `C#m7/G#`; other words are directions."""
+"""The words of a chord symbol, such as `C#m7/G#`; other words are directions.
+
+Words can be cut into its parts in one way only, so matching takes no longer than reading them.
+"""
+
+ALTERATIONS = {"^^": 2, "^": 1, "=": 0, "_": -1, "__": -2}
+"""What the accidentals of ABC do to a letter, in semitones."""
 
 Place = tuple[str, int]
 """A letter and an octave (the octave of middle C is 0); accidentals act on it within a bar."""
@@ -174,7 +180,8 @@ def _semitones(shift: int) -> int:
 
 
 def _moved_name(letter: str, sign: str | None, shift: int) -> str:
-    fifths = fifths_of(letter, {"#": 1, "b": -1, None: 0}[sign]) + shift
+    signs = sign or ""
+    fifths = fifths_of(letter, signs.count("#") - signs.count("b")) + shift
     while not -8 <= fifths <= 12:  # Fb to E#: names that readers know
         fifths += 12 if fifths < 0 else -12
     return spell(fifths)

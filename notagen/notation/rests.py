@@ -14,10 +14,8 @@ from notagen.notation.barlines import Bar
 from notagen.notation.durations import UNIT, bar_duration, format_length
 from notagen.notation.interleave import format_interleaved, parse_interleaved
 from notagen.notation.lexer import tokens
-from notagen.notation.tune import Tune, defined_voices
+from notagen.notation.tune import MAX_CELLS, Tune, defined_voices
 
-_MOST_CELLS = 2**20
-"""Bars times voices that rests are written out for; an opera act has a tenth of them."""
 _REST = re.compile(r"[zx](\d*/*\d*)")
 _STAFF = re.compile(r"\(([^()]*)\)")
 
@@ -49,9 +47,9 @@ def restore_rests(reduced_abc: str) -> str:
     """
     tune = parse_interleaved(reduced_abc)
     order, hidden = tune.voices, _second_voices(tune.header)
-    if len(order) * len(tune.bars) > _MOST_CELLS:
+    if len(order) * len(tune.bars) > MAX_CELLS:
         raise NotationError(
-            f"found {len(tune.bars)} bars for {len(order)} voices, wanted {_MOST_CELLS} at most"
+            f"found {len(tune.bars)} bars for {len(order)} voices, wanted {MAX_CELLS} at most"
         )
     bars = []
     for number, bar in enumerate(tune.bars, start=1):

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from notagen.foundation.errors import NotationError
 from notagen.notation.interleave import is_interleaved
 from notagen.notation.keys import (
+    ALTERATIONS,
     CHORD_SYMBOL,
     Key,
     Move,
@@ -25,8 +26,7 @@ from notagen.notation.keys import (
 )
 from notagen.notation.lexer import FIELD, NOTE, tokens
 
-_SIGNS = {"^^": 2, "^": 1, "=": 0, "_": -1, "__": -2}
-_SIGN_OF = {alteration: sign for sign, alteration in _SIGNS.items()}
+_SIGN_OF = {alteration: sign for sign, alteration in ALTERATIONS.items()}
 _FIELD_LINE = re.compile(r"[A-Za-z]:")
 
 _LONGEST_SYMBOL = 40
@@ -372,7 +372,7 @@ def _read_pitch(text: str) -> tuple[int | None, Place, int]:
     if match is None:
         raise NotationError(f"found {text!r}, wanted a note")
     octave = match["octave"].count("'") - match["octave"].count(",") + match["letter"].islower()
-    sign = _SIGNS[match["accidental"]] if match["accidental"] else None
+    sign = ALTERATIONS[match["accidental"]] if match["accidental"] else None
     return sign, (match["letter"].upper(), octave), match.start("length")
 
 

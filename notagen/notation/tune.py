@@ -9,6 +9,8 @@ from notagen.notation.lexer import FIELD_LINE, VOICE_MARK, tokens
 
 _INLINE_FIELDS = "KLMPQ"
 _LINE_WIDTH = 100
+MAX_CELLS = 2**20
+"""Bars times voices of a tune whose rests are written out; an opera act has a tenth of them."""
 
 
 @dataclass(frozen=True)

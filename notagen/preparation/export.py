@@ -1,10 +1,11 @@
 """A source's piece as MusicXML: native files as they are, others converted."""
 
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from notagen.foundation.errors import ConversionError, ScoreError
-from notagen.foundation.files import replaced_when_done, sha256
+from notagen.foundation.files import sha256, write_bytes
 from notagen.foundation.limits import limited
 from notagen.notation.musicxml import abc_to_musicxml
 from notagen.sources.abc_file import read_abc, split_tunes
@@ -33,14 +34,12 @@ def export_musicxml(piece: SourcePiece, target: Path) -> None:
         if piece.is_native:
             content = piece.source.read_bytes()
         else:
-            text = f"{_converted(piece).rstrip()}\n{_origin(piece)}\n"
-            content = text.encode()
+            content = marked(_converted(piece), _origin(piece)).encode()
     except OSError as error:
         raise ConversionError(f"{piece.source}: {error.strerror}") from error
     except ScoreError as error:
         raise ConversionError(f"{piece.name}: {error}") from error
-    with replaced_when_done(target) as temporary:
-        temporary.write_bytes(content)
+    write_bytes(target, content)
 
 
 def is_exported(piece: SourcePiece, target: Path) -> bool:
@@ -50,7 +49,22 @@ def is_exported(piece: SourcePiece, target: Path) -> bool:
     if piece.is_native:
         same_size = target.stat().st_size == piece.source.stat().st_size
         return same_size and target.read_bytes() == piece.source.read_bytes()
-    return target.read_bytes().endswith(f"\n{_origin(piece)}\n".encode())
+    return is_marked(target, _origin(piece))
+
+
+def origin_mark(digest: str, tune: int = 1) -> str:
+    """Return the comment that ends a MusicXML file made of the tune of a file with this digest."""
+    return f"<!-- from {digest} tune {tune} -->"
+
+
+def marked(document: str, mark: str) -> str:
+    """Return a MusicXML document that ends with a mark."""
+    return f"{document.rstrip()}\n{mark}\n"
+
+
+def is_marked(target: Path, mark: str) -> bool:
+    """Tell whether a file is there and ends with a mark."""
+    return target.is_file() and target.read_bytes().endswith(f"\n{mark}\n".encode())
 
 
 def _converted(piece: SourcePiece) -> str:
@@ -58,13 +72,29 @@ def _converted(piece: SourcePiece) -> str:
     if size > _MAX_BYTES:
         raise ConversionError(f"found {size} bytes, wanted at most {_MAX_BYTES}")
     if piece.source.suffix.lower() == ".abc":
-        tunes = split_tunes(read_abc(piece.source))
-        return abc_to_musicxml(tunes[(piece.tune or 1) - 1])
+        return abc_to_musicxml(_book(*_version(piece.source))[(piece.tune or 1) - 1])
     return run_music21(str(piece.source), _FORMATS.get(piece.source.suffix.lower()))
 
 
 def _origin(piece: SourcePiece) -> str:
-    return f"<!-- from {sha256(piece.source)} tune {piece.tune or 1} -->"
+    return origin_mark(_digest(*_version(piece.source)), piece.tune or 1)
+
+
+def _version(source: Path) -> tuple[Path, int, int]:
+    """Return what changes when a file does."""
+    facts = source.stat()
+    return source, facts.st_mtime_ns, facts.st_size
+
+
+# a worker meets the tunes of a book one after another: it is read and split once, not for each
+@lru_cache(maxsize=1)
+def _book(source: Path, _time: int, _size: int) -> list[str]:
+    return split_tunes(read_abc(source))
+
+
+@lru_cache(maxsize=1)
+def _digest(source: Path, _time: int, _size: int) -> str:
+    return sha256(source)
 
 
 @limited(seconds=_SECONDS)

@@ -23,7 +23,13 @@ from notagen.notation.rests import omit_rests, restore_rests
 from notagen.notation.transpose import transpose_to_keys
 from notagen.notation.tune import Tune
 from notagen.preparation.content import count_staves, instruments, music_digest
-from notagen.preparation.export import export_musicxml, is_exported
+from notagen.preparation.export import (
+    export_musicxml,
+    is_exported,
+    is_marked,
+    marked,
+    origin_mark,
+)
 from notagen.preparation.filters import Examined
 from notagen.sources.piece import SourcePiece
 from notagen.tokenizer.patches import PatchTokenizer
@@ -79,10 +85,11 @@ def piece_name(entry: IndexEntry) -> str:
 
 
 def check_names(entries: Sequence[IndexEntry], index: Path) -> None:
-    """Check that no two pieces of an index would be written to the same file.
+    """Check that an index lists each piece once, and no two would be written to the same file.
 
     Raises:
-        InputError: If the index is empty, or two pieces would; it names them.
+        InputError: If the index is empty, or lists a piece twice, or two of one name; it names
+            them.
     """
     if not entries:
         raise InputError(
@@ -90,7 +97,11 @@ def check_names(entries: Sequence[IndexEntry], index: Path) -> None:
             f"pieces were refused"
         )
     taken: dict[str, str] = {}
+    paths: set[str] = set()
     for entry in entries:
+        if entry.path in paths:
+            raise InputError(f"{index}: found {entry.path} twice, wanted it once")
+        paths.add(entry.path)
         # without case: on some file systems a.abc and A.abc are one file
         other = taken.setdefault(piece_name(entry).lower(), entry.path)
         if other != entry.path:
@@ -237,12 +248,17 @@ def _check_restored(tune: Tune, restored: Tune) -> None:
 def convert_back(job: tuple[Path, Path]) -> Path:
     """Convert an ABC file (standard, interleaved or reduced) to a MusicXML file, and return it.
 
+    A file that was made of the same text stays; its age says nothing, since it may have been made
+    of a namesake in another folder.
+
     Raises:
         NotationError: If its bars or voices do not add up.
         ConversionError: If it cannot be converted.
     """
     source, target = job
-    if not is_fresh(target, source):
-        with _named(source):
-            write_text(target, abc_to_musicxml(source.read_text(encoding="utf-8")))
+    with _named(source):
+        mark = origin_mark(sha256(source))
+        if not is_marked(target, mark):
+            document = abc_to_musicxml(source.read_text(encoding="utf-8"))
+            write_text(target, marked(document, mark))
     return target

@@ -2,14 +2,17 @@
 
 import hashlib
 import http.client
+import lzma
 import os
 import shutil
 import tempfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from notagen.foundation.errors import InputError
 from notagen.foundation.files import inside, replaced_when_done
@@ -19,6 +22,28 @@ _CHUNK = 1 << 20
 MAX_ARCHIVE = 4_000_000_000
 MAX_FILE = 100_000_000
 MAX_UNPACKED = 8_000_000_000
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError),
+    UnicodeDecodeError,
+)
+"""What `zipfile` raises over broken archives, encrypted ones, and methods that it does not know."""
+
+
+class _NeverLessSafe(urllib.request.HTTPRedirectHandler):
+    """Follows a server elsewhere, but not from https to where anyone on the way may write."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: Any,  # noqa: ANN401 -- as in the parent
+        code: int,
+        msg: str,
+        headers: Any,  # noqa: ANN401
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        if not newurl.startswith(("https://", f"{req.type}://")):
+            raise InputError(f"{req.full_url}: leads to {newurl}; wanted {req.type}://")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def download(url: str, target: Path, *, max_bytes: int = MAX_ARCHIVE) -> str:
@@ -30,26 +55,27 @@ def download(url: str, target: Path, *, max_bytes: int = MAX_ARCHIVE) -> str:
         max_bytes: More than that is not taken.
 
     Raises:
-        InputError: If the server cannot be reached, refuses, breaks off or sends too much.
+        InputError: If the server cannot be reached, refuses, breaks off, sends too much, or leads
+            from https to a place without it.
     """
     if not url.startswith(("https://", "http://")):
         raise InputError(f"{url}: wanted an address that begins with https:// or http://")
     digest, received = hashlib.sha256(), 0
+    opener = urllib.request.build_opener(_NeverLessSafe)
     try:
-        # the scheme was checked above
         with (
-            urllib.request.urlopen(url, timeout=_SECONDS) as response,  # noqa: S310
+            opener.open(url, timeout=_SECONDS) as response,
             replaced_when_done(target) as temporary,
             temporary.open("wb") as file,
         ):
-            announced = int(response.headers.get("Content-Length") or 0)
+            announced = response.headers.get("Content-Length", "")
             while chunk := response.read(_CHUNK):
                 received += len(chunk)
                 if received > max_bytes:
                     raise InputError(f"{url}: found more than {max_bytes} bytes")
                 digest.update(chunk)
                 file.write(chunk)
-            if announced and received != announced:
+            if announced.isdecimal() and received != int(announced):
                 raise InputError(f"{url}: found {received} of {announced} bytes; run it again")
     except urllib.error.HTTPError as error:
         raise InputError(f"{url}: the server answered {error.code} {error.reason}") from error
@@ -106,7 +132,7 @@ def unpack(
         os.replace(temporary, folder)  # noqa: PTH105 -- Path.rename differs on Windows
     except InputError as error:
         raise InputError(f"{archive}: {error}") from error
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except _DAMAGED as error:
         raise InputError(f"{archive}: damaged archive: {error}; remove it and run again") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -1,9 +1,11 @@
 """Any folder of scores as a source, with what a metadata file says of its pieces."""
 
 import logging
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from notagen.foundation.errors import InputError, MissingInputError
+from notagen.foundation.files import writable
 from notagen.foundation.lines import read_lines
 from notagen.sources.abc_file import count_tunes, read_abc
 from notagen.sources.piece import CONVERTED_SUFFIXES, NATIVE_SUFFIXES, SourcePiece, unique_ids
@@ -56,7 +58,9 @@ def folder_pieces(folder: Path, metadata: Path | None = None) -> list[SourcePiec
     ids = unique_ids(name for name, _, _ in named)
     pieces = []
     for name, path, tune in named:
-        facts: dict[str, str] = {"work": str(name.with_suffix(""))} | known.get(str(path), {})
+        facts: dict[str, str] = {"work": writable(str(name.with_suffix("")))} | known.get(
+            str(path), {}
+        )
         pieces.append(SourcePiece(source=folder / path, id=ids[name], tune=tune, **facts))
     return pieces
 
@@ -65,7 +69,10 @@ def _tunes(
     folder: Path, path: PurePosixPath
 ) -> list[tuple[PurePosixPath, PurePosixPath, int | None]]:
     """Return each piece of a file: a path that names it alone, the file's, and its number in it."""
-    count = count_tunes(read_abc(folder / path)) if path.suffix.lower() == ".abc" else 1
+    count = 1
+    if path.suffix.lower() == ".abc":
+        with suppress(OSError):  # one that cannot be read is refused alone, when it is exported
+            count = count_tunes(read_abc(folder / path))
     if count == 1:
         return [(path, path, None)]
     # below the file's own name, where no other file can be

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from notagen.foundation.batch import Backend, Outcome, keep_results, run_batch
+from notagen.foundation.batch import (
+    Backend,
+    Outcome,
+    Refusal,
+    keep_results,
+    run_batch,
+    write_refusals,
+)
 from notagen.foundation.errors import ConversionError, InputError, NotationError
 
 
@@ -152,6 +159,14 @@ def test_a_result_may_be_none(tmp_path: Path) -> None:
     done: list[Outcome[int, None]] = [Outcome(1, None, None)]
     kept = keep_results(done, path_of=str, stage="s", rejects=tmp_path / "r.jsonl")
     assert kept == [None]
+
+
+def test_a_path_that_is_no_text_can_be_written(tmp_path: Path) -> None:
+    rejects = tmp_path / "r.jsonl"
+    write_refusals(rejects, "s", [Refusal("caf\udce9.mid", "s", "caf\udce9.mid: torn")])
+    assert lines(rejects) == [
+        {"path": "caf\\udce9.mid", "stage": "s", "reason": "caf\\udce9.mid: torn"}
+    ]
 
 
 def test_unreadable_rejects_are_named(tmp_path: Path) -> None:

@@ -181,3 +181,18 @@ def test_worker_ends_itself_when_its_parent_is_killed(tmp_path: Path) -> None:
     os.kill(parent.pid, signal.SIGKILL)
     # the worker holds the other end of the pipe for as long as it lives
     assert parent.communicate(timeout=20)[0] == b""
+
+
+def test_a_process_that_may_start_none_says_so(run: Run) -> None:
+    lines = run(
+        "import multiprocessing\n"
+        "try:\n"
+        "    with multiprocessing.get_context('spawn').Pool(1) as pool:  # of daemons\n"
+        "        pool.apply(double, [2])\n"
+        "except ValueError as error:\n"
+        "    print(f'{type(error).__name__}: {error}')"
+    )
+    assert lines == [
+        "InputError: a daemon process may start no other, which some conversions need; start "
+        "dask's workers with DASK_DISTRIBUTED__WORKER__DAEMON=False"
+    ]

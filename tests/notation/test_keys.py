@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from notagen.foundation.errors import NotationError
@@ -105,6 +107,13 @@ def test_moves() -> None:
     assert up.pitch(("B", 0), 0) == (("C", 1), 1)
     assert up.chord_symbol("Am7/E") == "Bm7/F#"
     assert up.chord_symbol("Adagio") == "Adagio"
+    assert up.chord_symbol("Bbb7/F##") == "Cb7/A"
+
+
+def test_odd_words_are_read_at_once() -> None:
+    start = time.monotonic()
+    assert Move(0, 2).chord_symbol("C" + "0m" * 5000 + "x").startswith("C0m")
+    assert time.monotonic() - start < 1
     # seven sharps more: B major would have twelve, so it becomes C and moves by five flats
     assert (Move(5, 7).key, Move(5, 7).shift) == (0, -5)
     assert Move(0, 7).respells(("B", 0), 2)

@@ -1,5 +1,6 @@
 """Our writer of MusicXML, rule by rule: ties, slurs, marks, directions, beams, bad music."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from xml.etree import ElementTree as ET
 
@@ -340,3 +341,16 @@ def test_tunes_larger_than_any_score_are_refused(monkeypatch: pytest.MonkeyPatch
 def test_odd_music_is_bounded(music: str) -> None:
     document = write_score(Tune(("K:C",), ({"1": Bar("", f"{music} c", "|")},)))
     assert len(document) < 10_000
+
+
+def test_a_pedal_may_end_in_another_voice_of_the_part() -> None:
+    root = score("!ped!c8|!ped!c8|", "x6!ped-up!x2|x8!ped-up!|", header="%%score ( 1 2 )")
+    found = [e.get("type") for e in root.iter("pedal")]
+    assert found == ["start", "stop", "start", "stop"]
+
+
+def test_many_pedals_are_let_go_at_once() -> None:
+    start = time.monotonic()
+    document = write_score(Tune(("K:C",), ({"1": Bar("", "!ped!c" * 5000, "|")},)))
+    assert document.count('<pedal type="stop"') == 5000
+    assert time.monotonic() - start < 5

@@ -1,6 +1,7 @@
 """Scores of other kinds on their way to MusicXML."""
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,6 +12,7 @@ from mido import Message, MetaMessage, MidiFile, MidiTrack
 from notagen.foundation.errors import ConversionError
 from notagen.notation.musicxml import musicxml_to_abc
 from notagen.preparation.export import export_musicxml, is_exported
+from notagen.sources.abc_file import read_abc
 from notagen.sources.folder import folder_pieces
 from notagen.sources.music21_corpus import corpus_pieces
 from notagen.sources.piece import SourcePiece
@@ -120,7 +122,29 @@ def test_what_was_converted_is_known_again(tmp_path: Path) -> None:
     other.write_text("X:1\nL:1/8\nK:C\ne8|\n")
     assert not is_exported(piece(other), target)
     book.write_text("X:1\nL:1/8\nK:C\nd8|\n\nX:2\nL:1/8\nK:C\nd8|\n")
+    os.utime(book, ns=(0, 1))  # the clock of a file system may be too coarse to tell
     assert not is_exported(piece(book, 1), target)
+
+
+def test_a_book_is_read_once_for_all_its_tunes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def counted(path: Path) -> str:
+        read.append(path)
+        return read_abc(path)
+
+    monkeypatch.setattr("notagen.preparation.export.read_abc", counted)
+    for name in ("a", "b"):
+        text = "".join(f"X:{n}\nL:1/8\nK:C\n{note}8|\n\n" for n, note in enumerate("cde"))
+        (tmp_path / f"{name}.abc").write_text(text)
+    pieces = folder_pieces(tmp_path)
+    for tune in pieces:
+        export_musicxml(tune, tmp_path / f"{tune.id}.musicxml")
+    assert read == [tmp_path / "a.abc", tmp_path / "b.abc"]
+    documents = [(tmp_path / f"{tune.id}.musicxml").read_bytes() for tune in pieces]
+    assert [pitches(document) for document in documents] == 2 * [["C5"], ["D5"], ["E5"]]
 
 
 @pytest.mark.parametrize(

@@ -238,7 +238,6 @@ def test_back_to_musicxml(bwv66: SourcePiece, tmp_path: Path) -> None:
     convert_back((tune, target))
     assert times(target.parent) == before
     tune.write_bytes(b"K:C\n\xff|\n")
-    os.utime(tune, ns=(0, target.stat().st_mtime_ns + 1))
     with pytest.raises(NotationError, match="not UTF-8") as caught:
         convert_back((tune, target))
     assert str(caught.value).startswith(f"{tune}: ")
@@ -247,6 +246,11 @@ def test_back_to_musicxml(bwv66: SourcePiece, tmp_path: Path) -> None:
         convert_back((tune, tmp_path / "new.musicxml"))
     assert str(other.value).startswith(f"{tune}: ")
     assert times(target.parent) == before
+    # a namesake from another folder, older than what was made of the first
+    tune.write_text("L:1/8\nK:C\nc8|\n")
+    os.utime(tune, ns=(0, 0))
+    convert_back((tune, target))
+    assert target.read_text(encoding="utf-8").count("<pitch>") == 1
 
 
 def test_pieces_that_would_share_a_file_are_refused() -> None:
@@ -254,5 +258,7 @@ def test_pieces_that_would_share_a_file_are_refused() -> None:
     with pytest.raises(InputError, match=r"a/Song\.mxl and b/song\.mxl would both"):
         check_names(entries, Path("musicxml.jsonl"))
     check_names([IndexEntry(path="a/song.mxl", id="a"), entries[1]], Path("musicxml.jsonl"))
+    with pytest.raises(InputError, match=r"found a/song\.mxl twice, wanted it once"):
+        check_names([IndexEntry(path="a/song.mxl", id=name) for name in "ab"], Path("x.jsonl"))
     with pytest.raises(InputError, match="found no pieces"):
         check_names([], Path("musicxml.jsonl"))

@@ -1,10 +1,12 @@
 import hashlib
+import urllib.request
+from email.message import Message
 from pathlib import Path
 
 import pytest
 
 from notagen.foundation.errors import InputError
-from notagen.sources.download import download, unpack
+from notagen.sources.download import _NeverLessSafe, download, unpack
 from tests.sources.web import server, zipped
 
 
@@ -47,6 +49,21 @@ def test_servers_that_refuse_are_one_line(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_redirects_are_followed_but_not_out_of_https(tmp_path: Path) -> None:
+    with server({"/b": b"abc"}, redirects={"/a": "/b", "/c": "ftp://127.0.0.1/b"}) as (address, _):
+        download(f"{address}/a", tmp_path / "a")
+        with pytest.raises(InputError, match=r"/c: leads to ftp://127\.0\.0\.1/b; wanted http://"):
+            download(f"{address}/c", tmp_path / "c")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    request = urllib.request.Request("https://a.org/x")
+    follow = _NeverLessSafe().redirect_request
+    followed = follow(request, None, 302, "", Message(), "https://b.org/x")
+    assert followed is not None
+    assert followed.full_url == "https://b.org/x"
+    with pytest.raises(InputError, match=r"leads to http://b\.org/x; wanted https://"):
+        follow(request, None, 302, "", Message(), "http://b.org/x")
+
+
 def scores(path: str) -> bool:
     return path.endswith(".mxl")
 
@@ -84,6 +101,15 @@ def test_bad_archives_leave_nothing(content: bytes, said: str, tmp_path: Path) -
         unpack(archive, tmp_path / "out", wanted=scores, max_file=1000, max_unpacked=3000)
     assert str(caught.value).startswith(f"{archive}: ")
     assert list(tmp_path.iterdir()) == [archive]
+
+
+def test_a_member_that_cannot_be_unpacked_is_one_line(tmp_path: Path) -> None:
+    content = bytearray(zipped({"a.mxl": 400 * b"abc"}))
+    start = content.index(b"a.mxl") + len("a.mxl")
+    content[start : start + 6] = 6 * b"\xff"
+    with pytest.raises(InputError, match=r"damaged archive: .*invalid block type"):
+        unpack(put(tmp_path, bytes(content)), tmp_path / "out", wanted=scores)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_damaged_member_is_found_by_its_checksum(tmp_path: Path) -> None:

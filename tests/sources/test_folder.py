@@ -1,4 +1,6 @@
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,6 +111,31 @@ def test_other_formats_are_found_and_midi_is_warned_of_once(
     assert record.getMessage().startswith("2 MIDI files: ")
     for lost in ("spelling", "voices", "dynamics", "tuplets"):
         assert lost in record.getMessage()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file names are Unicode")
+def test_names_that_are_no_text_do_no_harm(tmp_path: Path) -> None:
+    for name in (b"caf\xe9.mxl", b"caf\xe8.mxl"):
+        (tmp_path / os.fsdecode(name)).touch()
+    pieces = folder_pieces(tmp_path)
+    assert [piece.id for piece in pieces] == ["caf_-mxl", "caf_-mxl-2"]
+    assert [piece.work for piece in pieces] == ["caf\\udce8", "caf\\udce9"]
+    assert all(piece.source.is_file() for piece in pieces)
+
+
+def test_a_book_that_cannot_be_read_is_one_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(_: Path) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("notagen.sources.folder.read_abc", locked)
+    for name in ("a.mxl", "book.abc"):
+        (tmp_path / name).touch()
+    assert [(piece.id, piece.tune) for piece in folder_pieces(tmp_path)] == [
+        ("a", None),
+        ("book", None),
+    ]
 
 
 def test_each_tune_of_a_file_is_a_piece(tmp_path: Path) -> None:

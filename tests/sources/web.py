@@ -10,13 +10,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @contextmanager
 def server(
-    pages: Mapping[str, bytes], *, missing_bytes: int = 0
+    pages: Mapping[str, bytes],
+    *,
+    missing_bytes: int = 0,
+    redirects: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[str, list[str]]]:
     """Serve pages by path; yield the address and the paths that were asked for.
 
     Args:
         pages: Content by path.
         missing_bytes: So many are announced, but never sent.
+        redirects: Where paths lead elsewhere.
     """
     asked: list[str] = []
 
@@ -24,7 +28,10 @@ def server(
         def do_GET(self) -> None:
             asked.append(self.path)
             content = pages.get(self.path)
-            self.send_response(404 if content is None else 200)
+            elsewhere = (redirects or {}).get(self.path)
+            self.send_response(302 if elsewhere else 404 if content is None else 200)
+            if elsewhere:
+                self.send_header("Location", elsewhere)
             self.send_header("Content-Length", str(len(content or b"") + missing_bytes))
             self.end_headers()
             self.wfile.write(content or b"")

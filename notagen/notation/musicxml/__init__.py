@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from notagen.foundation.errors import ConversionError
+from notagen.foundation.errors import ConversionError, ScoreError
 from notagen.notation.interleave import is_interleaved, parse_interleaved
 from notagen.notation.musicxml.document import parse_document, read_musicxml
 from notagen.notation.musicxml.reading import read_tune
@@ -31,7 +31,7 @@ def musicxml_to_abc(path: Path | str) -> str:
     path = Path(path)
     try:
         return document_to_abc(read_musicxml(path))
-    except ConversionError as error:
+    except ScoreError as error:
         raise ConversionError(f"{path}: {error}") from error
 
 
@@ -39,7 +39,7 @@ def document_to_abc(document: bytes) -> str:
     """Return the standard ABC of a MusicXML document.
 
     Raises:
-        ConversionError: As `musicxml_to_abc`.
+        ScoreError: As `musicxml_to_abc`, without the path.
     """
     with _collection_paused():
         return format_abc(read_tune(parse_document(document)))

@@ -4,13 +4,10 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from notagen.foundation.errors import NotationError
-from notagen.notation.durations import MAX_TUPLETS
+from notagen.notation.durations import MAX_TUPLETS, TUPLET_TIME
 from notagen.notation.lexer import TUPLET
 from notagen.notation.musicxml.abc_items import Event
 from notagen.notation.musicxml.abc_signs import VALUES
-
-_NORMAL = {2: 3, 3: 2, 4: 3, 6: 2, 8: 3}
-"""In the time of how many notes a tuplet's notes are played, if it does not say; else 2."""
 
 
 class _Tuplet:
@@ -44,7 +41,7 @@ class Tuplets:
         if len(self.open) == MAX_TUPLETS:
             raise NotationError(f"found tuplets nested deeper than {MAX_TUPLETS}")
         actual = int(match["p"])
-        normal = int(match["q"] or 0) or _NORMAL.get(actual, 2)
+        normal = int(match["q"] or 0) or TUPLET_TIME.get(actual, 2)
         taken = {tuplet.number for tuplet in self.open}
         number = next(n for n in range(1, MAX_TUPLETS + 1) if n not in taken)
         tuplet = _Tuplet(actual, normal, int(match["r"] or 0) or actual, number)

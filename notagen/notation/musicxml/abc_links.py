@@ -4,6 +4,7 @@ Each is looked for in its own voice first. What stays open there may end in anot
 part: a melody that moves from hand to hand.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import TypeVar
@@ -16,6 +17,7 @@ from notagen.notation.musicxml.abc_items import (
     SpanEnd,
     VoiceMusic,
 )
+from notagen.notation.musicxml.abc_marks import PEDAL
 from notagen.notation.musicxml.marks import SPANS
 
 _MAX_NUMBER = 16
@@ -79,12 +81,44 @@ def _link_spans(voices: Sequence[VoiceMusic]) -> None:
         found, left = _paired(
             [[end for end in voice.spans if end.item.kind == kind] for voice in voices]
         )
-        found += [(start, _end_of_tune(voices[start.item.voice - 1], start)) for start in left]
+        if kind == PEDAL:
+            found += _pressed_anew(voices, left)
+        else:
+            found += [(start, _end_of_tune(voices[start.item.voice - 1], start)) for start in left]
         # numbers tell the spans of one element apart: both kinds of hairpin are wedges
         pairs.setdefault(SPANS[kind][0].split()[0], []).extend(found)
     for spans in pairs.values():
         for number, start, end in _numbered(spans):
             start.item.number = end.item.number = number
+
+
+def _time(end: End[SpanEnd]) -> tuple[int, Fraction]:
+    return end.item.bar, end.item.at
+
+
+def _pressed_anew(
+    voices: Sequence[VoiceMusic], left: Sequence[End[SpanEnd]]
+) -> list[tuple[End[SpanEnd], End[SpanEnd]]]:
+    """Return pedals without an end with one: where the pedal is next pressed, it was let go."""
+    presses = [end for voice in voices for end in voice.spans if end.opens]
+    presses = sorted((end for end in presses if end.item.kind == PEDAL), key=_time)
+    times = [_time(press) for press in presses]
+    pairs: list[tuple[End[SpanEnd], End[SpanEnd]]] = []
+    ends: dict[int, list[Item]] = {}  # by the identity of the press that they stand before
+    bars: dict[tuple[int, int], list[Item]] = {}
+    for start in left:
+        place = bisect_right(times, _time(start))
+        if place == len(presses):
+            pairs.append((start, _end_of_tune(voices[start.item.voice - 1], start)))
+            continue
+        at = presses[place].item
+        end = SpanEnd(at.bar, at.at, at.voice, at.serial - 1, start.item.staff, at.kind, False)
+        pairs.append((start, End(False, end)))
+        ends.setdefault(id(at), []).append(end)
+        bars[at.voice, at.bar] = voices[at.voice - 1].bars[at.bar].items
+    for items in bars.values():
+        items[:] = [new for item in items for new in (*ends.get(id(item), ()), item)]
+    return pairs
 
 
 def _end_of_tune(voice: VoiceMusic, start: End[SpanEnd]) -> End[SpanEnd]:

@@ -3,6 +3,7 @@
 import re
 from typing import NamedTuple
 
+from notagen.notation.keys import CHORD_SYMBOL
 from notagen.notation.musicxml.abc_signs import words_xml
 from notagen.notation.musicxml.marks import (
     DYNAMICS,
@@ -72,15 +73,10 @@ _SOUND_WORDS = {
 _TREMOLO = re.compile(r"(/{1,8})(-?)")
 _TIMES = re.compile(r"x(\d{1,2})")
 
-_CHORD_SYMBOL = re.compile(
-    r"(?P<root>[A-G])(?P<sign>##?|bb?)?"
-    r"(?P<kind>(?:[mM]aj|min|dim|aug|sus|add|alt|omit|no|[mMo0+()^,]|[#b-]?\d{1,2}(?!\d)){0,12})"
-    r"(?:/(?P<bass>[A-G])(?P<bass_sign>##?|bb?)?)?"
-)
 _KINDS = {
     **{symbol: kind for kind, symbol in HARMONIES},
     # other ways to write them
-    **{"maj": "major", "M": "major", "min": "minor", "-": "minor", "+": "augmented"},
+    **{"maj": "major", "M": "major", "min": "minor", "+": "augmented"},
     **{
         "o": "diminished",
         "o7": "diminished-seventh",
@@ -163,7 +159,7 @@ def read_words(text: str) -> Words | None:
     if place in "^_<>":
         placement = {"^": "above", "_": "below"}.get(place, "")
         return Words(_words(rest), placement, rest)
-    symbol = _CHORD_SYMBOL.fullmatch(text)
+    symbol = CHORD_SYMBOL.fullmatch(text)
     if symbol is None:
         return Words(_words(text), "above", text)
     kind = symbol["kind"]

@@ -16,7 +16,6 @@ from notagen.notation.musicxml.abc_items import (
     Written,
 )
 from notagen.notation.musicxml.abc_marks import (
-    PEDAL,
     Mark,
     read_decoration,
     read_shorthand,
@@ -89,7 +88,6 @@ class SignReader:
         self._set_clef(clef)
         self._set_key(reading.key)
         self._music = VoiceMusic()
-        self._pedal = False
         self._begin_bar(0, VoiceBar())
 
     def _begin_bar(self, number: int, bar: VoiceBar) -> None:
@@ -149,10 +147,6 @@ class SignReader:
         return direction
 
     def _span(self, kind: int, *, opens: bool) -> None:
-        if kind == PEDAL:
-            if opens and self._pedal:
-                self._span(kind, opens=False)
-            self._pedal = opens
         end = SpanEnd(
             self._bar_number,
             self._at,

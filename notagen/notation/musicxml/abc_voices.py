@@ -11,7 +11,7 @@ from math import lcm
 from notagen.foundation.errors import NotationError
 from notagen.notation.barlines import Bar
 from notagen.notation.durations import parse_length
-from notagen.notation.keys import Place
+from notagen.notation.keys import ALTERATIONS, Place
 from notagen.notation.lexer import NOTE, REST, tokens
 from notagen.notation.musicxml.abc_grouping import Tuplets, beam
 from notagen.notation.musicxml.abc_items import (
@@ -26,7 +26,6 @@ from notagen.notation.musicxml.abc_marks import HIDDEN, TRILL_ENDS
 from notagen.notation.musicxml.abc_signs import Clef
 from notagen.notation.musicxml.abc_voice_signs import Reading, SignReader
 
-_SIGNS = {"^^": 2, "^": 1, "=": 0, "_": -1, "__": -2}
 _MAX_GRAIN = 1 << 40
 _MAX_SLURS = 16
 _MAX_NUMBER = 16
@@ -183,7 +182,7 @@ class VoiceReader(SignReader):
         if self._unpitched:
             alter, sign = 0, None
         elif sign is not None:
-            alter = self._in_bar[place] = _SIGNS[sign]
+            alter = self._in_bar[place] = ALTERATIONS[sign]
         elif tied is not None:
             alter = tied.alter
         else:
@@ -352,16 +351,15 @@ class VoiceReader(SignReader):
             self._music.slurs.append(End(False, self._last, dotted))
 
     def _tie(self, _: str) -> None:
-        if self._grace:
-            return
         if self._chord is not None:
             ends = [note for note in self._chord[-1:] if not note.ties]
             self._chord_ties += ends
-        elif self._timed is not None:
-            ends = [note for note in self._timed.notes if not note.ties]
-            self._music.ties += [(note, self._timed) for note in ends]
         else:
-            return
+            event = self._last if self._grace else self._timed
+            if event is None:
+                return
+            ends = [note for note in event.notes if not note.ties]
+            self._music.ties += [(note, event) for note in ends]
         for note in ends:
             note.ties = True
             self._tying[note.place] = note

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from notagen.notation.durations import format_length
-from notagen.notation.keys import signature_alteration
+from notagen.foundation.errors import NotationError
+from notagen.notation.durations import format_length, parse_length
+from notagen.notation.keys import ALTERATIONS, Place, signature_alteration
 from notagen.notation.musicxml.directions import Sign
 from notagen.notation.musicxml.timeline import Event, Pitch
 
-_SIGNS = {2: "^^", 1: "^", 0: "=", -1: "_", -2: "__"}
-_Place = tuple[str, int]
+_MAX_IN_TUPLET = 999
+_SIGNS = {alteration: sign for sign, alteration in ALTERATIONS.items()}
 _Ratio = tuple[int, int]
 
 
@@ -32,8 +33,8 @@ class VoiceWriter:
         self._smallest = max(1, ticks_per_quarter // 50)
         self._home = self._staff = staff
         self._fifths, self._octaves = fifths, octaves
-        self._in_bar: dict[_Place, int] = {}
-        self._tied: dict[_Place, int] = {}
+        self._in_bar: dict[Place, int] = {}
+        self._tied: dict[Place, int] = {}
         self._beaming = False
         self._lengths: dict[tuple[int, _Ratio | None], str] = {}
 
@@ -44,6 +45,9 @@ class VoiceWriter:
             events: In order of time, one after another.
             signs: In order of time; each stands before the first event that is not before it.
             ticks: Length of the bar; what is missing is filled with invisible rests.
+
+        Raises:
+            NotationError: If a length or a tuplet has numbers that ABC has no room for.
         """
         self._in_bar.clear()
         self._beaming = False
@@ -130,7 +134,7 @@ class VoiceWriter:
         names = [self._note(p, tied) + ("-" if p.tied else "") for p in pitches]
         return f"[{''.join(names)}]{length}"
 
-    def _note(self, pitch: Pitch, tied: dict[_Place, int], *, grace: bool = False) -> str:
+    def _note(self, pitch: Pitch, tied: dict[Place, int], *, grace: bool = False) -> str:
         """Return a note without its length, with a sign if its pitch is not understood."""
         step, alter, octave, ties, shown = pitch
         octave -= 4 + self._octaves
@@ -162,23 +166,32 @@ class VoiceWriter:
                 marks = "(" * grace.slurs_begun + marks
             else:
                 before = "(" * grace.slurs_begun
-            names = [self._note(pitch, {}, grace=True) for pitch in grace.pitches]
+            names = [
+                self._note(pitch, {}, grace=True) + ("-" if pitch.tied else "")
+                for pitch in grace.pitches
+            ]
             text = names[0] if len(names) == 1 else f"[{''.join(names)}]"
             parts.append(marks + text + ")" * grace.slurs_ended)
         return f"{before}{{{'/' if group.slash else ''}{''.join(parts)}}}" if parts else ""
 
     def _event_length(self, event: Event) -> str:
         if event.written is not None:
-            return format_length(event.written * 2)
+            return _length_text(event.written * 2)
         return self._length(event.ticks, event.ratio)
 
     def _length(self, ticks: int, ratio: _Ratio | None) -> str:
         known = self._lengths.get((ticks, ratio))
         if known is None:
             actual, normal = ratio or (1, 1)
-            known = format_length(Fraction(ticks * actual, normal) / self._eighth)
+            known = _length_text(Fraction(ticks * actual, normal) / self._eighth)
             self._lengths[ticks, ratio] = known
         return known
+
+
+def _length_text(eighths: Fraction) -> str:
+    text = format_length(eighths)
+    parse_length(text)  # refuses what nobody could read back
+    return text
 
 
 def _marks_text(event: Event) -> str:
@@ -218,6 +231,7 @@ def _run_end(notes: Sequence[Event], at: int, bracket: str = "") -> int:
         and not notes[end].tuplets_begun
         and not set(notes[end - 1].tuplets_ended) - {bracket}
         and notes[end].onset <= notes[end - 1].end
+        and end - at < _MAX_IN_TUPLET
     ):
         end += 1
     return end
@@ -260,4 +274,6 @@ def _opening(outer: Fraction, ratio: _Ratio | None, count: int) -> str:
     if outer != 1:
         share = Fraction(actual, normal) / outer
         actual, normal = share.numerator, share.denominator
+    if max(actual, normal, count) > _MAX_IN_TUPLET:
+        raise NotationError(f"found a tuplet {actual}:{normal} of {count} notes, wanted fewer")
     return "(3" if (actual, normal, count) == (3, 2, 3) else f"({actual}:{normal}:{count}"

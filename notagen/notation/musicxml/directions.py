@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from fractions import Fraction
+from math import lcm
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 from notagen.foundation.errors import ConversionError
+from notagen.notation.durations import parse_metre
 from notagen.notation.keys import Key
 from notagen.notation.musicxml.marks import (
     CLEFS,
@@ -31,6 +33,28 @@ _BEATS = {
     "eighth": Fraction(1, 8), "16th": Fraction(1, 16), "32nd": Fraction(1, 32),
     "breve": Fraction(2),
 }  # fmt: skip
+_SLOWEST, _FASTEST = 0.5, 1000
+"""Beats a minute between which a tempo is written, as a whole number."""
+
+
+class _Span(NamedTuple):
+    """One end of a hairpin, a pedal or an octave line."""
+
+    tag: str
+    number: str
+    kind: str
+    """`stop`, or how it begins."""
+    name: str
+    """Its name in the table of spans, if it begins one."""
+
+    @classmethod
+    def read(cls, element: Element) -> "_Span":
+        """Read a `<wedge>`, `<pedal>` or `<octave-shift>`."""
+        tag, kind = element.tag, element.get("type", "")
+        size = " 15" if element.get("size") == "15" else ""
+        is_pedal = tag == "pedal" and kind in ("start", "change")
+        name = "pedal start" if is_pedal else f"{tag} {kind}{size}"
+        return cls(tag, element.get("number", "1"), kind, name)
 
 
 class Sign(NamedTuple):
@@ -43,11 +67,13 @@ class Sign(NamedTuple):
     voice: str | None
     """The voice that the source names, if any."""
     kind: str
-    """`key`, `metre`, `clef`, `tempo` or `text`."""
+    """`key`, `metre`, `clef`, `tempo` or `text`; `span` only until it is settled."""
     text: str
     """Its ABC: the value of a field, or text to stand before a note."""
     number: int = 0
     """A key's sharps, or the octaves a clef moves its notes by."""
+    span: _Span | None = None
+    """One end of a span whose text is not known yet; such a sign is of the kind `span`."""
 
 
 class DirectionReader:
@@ -64,7 +90,7 @@ class DirectionReader:
         place = "_" if direction.get("placement") == "below" else "^"
         sound = direction.find("sound")
         signs: list[Sign] = []
-        texts: list[str] = []
+        texts: list[str | _Span] = []
         tempo = _tempo_of(sound)
         for group in direction.iterfind("direction-type"):
             for child in group:
@@ -75,7 +101,7 @@ class DirectionReader:
                 elif tag == "dynamics":
                     texts += _dynamics(child)
                 elif tag == "wedge" or tag == "pedal" or tag == "octave-shift":
-                    texts += self._span(child)
+                    texts.append(_Span.read(child))
                 elif tag == "metronome":
                     tempo = _metronome(child) or tempo
                 elif tag in _JUMPS:
@@ -84,7 +110,12 @@ class DirectionReader:
             signs.append(Sign(at, staff, voice, "tempo", tempo))
         if sound is not None:
             texts += _jumps_of(sound)
-        return signs + [Sign(at, staff, voice, "text", text) for text in texts]
+        return signs + [
+            Sign(at, staff, voice, "text", text)
+            if isinstance(text, str)
+            else Sign(at, staff, voice, "span", "", span=text)
+            for text in texts
+        ]
 
     def read_sound(self, sound: Element, now: int) -> list[Sign]:
         """Return the signs of a `<sound>` that stands alone."""
@@ -112,33 +143,52 @@ class DirectionReader:
                 signs.append(Sign(now, int(child.get("number", 1)), None, "clef", text, octaves))
         return signs
 
-    def _span(self, element: Element) -> list[str]:
-        """Return the ABC of one end of a hairpin, a pedal or an octave line."""
-        tag, kind = element.tag, element.get("type", "")
-        line = (tag, element.get("number", "1"))
-        if kind == "stop":
+    def settle(self, signs: list[Sign]) -> list[Sign]:
+        """Return a bar's signs in order of time, with both ends of spans as text.
+
+        Which end belongs to which beginning follows from time: in the document a voice written
+        later may begin what a voice before it ended.
+        """
+        ordered = sorted(
+            enumerate(signs), key=lambda s: (s[1].at, s[1].span is None or s[1].span.kind != "stop")
+        )
+        settled: list[Sign] = []
+        idle: dict[tuple[str, str, int], tuple[int, Sign]] = {}  # stops that ended nothing
+        for place, sign in ordered:
+            if sign.span is None:
+                settled.append(sign)
+                continue
+            texts = self._ends(sign.span)
+            settled += [sign._replace(kind="text", text=text, span=None) for text in texts]
+            line = (sign.span.tag, sign.span.number, sign.at)
+            if sign.span.kind == "stop":
+                if not texts:
+                    idle[line] = place, sign
+            elif line in idle and idle[line][0] > place:  # begins and ends at the same moment
+                _, stop = idle.pop(line)
+                texts = self._ends(stop.span) if stop.span is not None else []
+                settled += [stop._replace(kind="text", text=text, span=None) for text in texts]
+        return settled
+
+    def _ends(self, span: "_Span") -> list[str]:
+        """Return the ABC of one end of a span, after that of an end that it brings about."""
+        line = (span.tag, span.number)
+        if span.kind == "stop":
             end = self._open.pop(line, None)
             return [] if end is None else [end]
-        if tag == "pedal":
-            if kind == "change" and line in self._open:
-                return ["!ped-up!", "!ped!"]
-            name = "pedal start" if kind in ("start", "change") else ""
-        else:
-            size = " 15" if element.get("size") == "15" else ""
-            name = f"{tag} {kind}{size}"
-        if name not in _SPANS:
+        if span.name not in _SPANS:
             return []
-        begin, end = _SPANS[name]
+        begin, end = _SPANS[span.name]
         texts = [self._open[line]] if line in self._open else []
         self._open[line] = end
         return [*texts, begin]
 
 
 def harmony_text(harmony: Element) -> str:
-    """Return the chord symbol of a `<harmony>`: `"C#m7/G"`."""
+    """Return the chord symbol of a `<harmony>`: `"C#m7/G"`; empty if it names no chord."""
     kind = harmony.findtext("kind") or ""
     root = harmony.find("root")
-    if root is None:
+    if root is None or kind == "none":
         return ""
     symbol = _chord_note(root, "root") + _HARMONIES.get(kind, "")
     bass = harmony.find("bass")
@@ -149,13 +199,16 @@ def harmony_text(harmony: Element) -> str:
 
 def _chord_note(note: Element, name: str) -> str:
     alter = int(float(note.findtext(f"{name}-alter") or 0))
-    step = (note.findtext(f"{name}-step") or "C").strip()[:1]
+    step = (note.findtext(f"{name}-step") or "").strip()
+    if len(step) != 1 or step not in "ABCDEFG":
+        raise ConversionError(f"found a chord symbol of {step!r:.20}, wanted one of A to G")
     return step + {1: "#", -1: "b", 2: "##", -2: "bb"}.get(alter, "")
 
 
 def _words(text: str | None) -> str:
     """Return words as ABC can hold them between quotes, on one line."""
-    return " ".join((text or "").replace('"', "'").replace("\\", " ").split())
+    words = " ".join((text or "").replace('"', "'").replace("\\", " ").split())
+    return words.replace("[V:", "[V ")  # only a voice mark may look like one
 
 
 def _dynamics(dynamics: Element) -> list[str]:
@@ -173,13 +226,13 @@ def _dynamics(dynamics: Element) -> list[str]:
 
 
 def _jumps_of(sound: Element) -> list[str]:
-    return [text for name, text in SOUNDS if sound.get(name)]
+    return [text for name, text in SOUNDS if sound.get(name, "no") not in ("", "no")]
 
 
 def _tempo_of(sound: Element | None) -> str | None:
     if sound is None or not (tempo := sound.get("tempo")):
         return None
-    return f"1/4={float(tempo):.0f}" if 0 < float(tempo) < 1000 else None
+    return f"1/4={float(tempo):.0f}" if _SLOWEST < float(tempo) < _FASTEST else None
 
 
 def _metronome(metronome: Element) -> str | None:
@@ -194,7 +247,7 @@ def _metronome(metronome: Element) -> str | None:
         return None
     dots = len(metronome.findall("beat-unit-dot"))
     unit *= 2 - Fraction(1, 2**dots)
-    if not 0 < per_minute < 1000:
+    if not _SLOWEST < per_minute < _FASTEST:
         return None
     return f"{unit.numerator}/{unit.denominator}={per_minute:.0f}"
 
@@ -223,11 +276,15 @@ def _metre(time: Element) -> str:
             )
     if len(set(types)) == 1:
         return f"{'+'.join(beats)}/{types[0]}"
-    total = sum(
-        Fraction(sum(map(int, beat.split("+"))), int(kind))
+    unit = lcm(*map(int, types))  # 3/4 and 3/8 together: 6+3/8
+    counted = [
+        sum(map(int, beat.split("+"))) * unit // int(kind)
         for beat, kind in zip(beats, types, strict=True)
-    )
-    return f"{Fraction(total).numerator}/{Fraction(total).denominator}"
+    ]
+    metre = f"{'+'.join(map(str, counted))}/{unit}"
+    if parse_metre(metre) is None:
+        raise ConversionError(f"found metre {metre:.40}, wanted one of usual size")
+    return metre
 
 
 def _clef(clef: Element) -> tuple[str, int]:

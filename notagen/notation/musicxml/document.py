@@ -80,6 +80,7 @@ def parse_document(document: bytes) -> ElementTree.Element:
             than scores are.
     """
     root_name, encoding = _read_prolog(document)
+    root_name = root_name.rpartition(":")[2]
     if root_name == "score-timewise":
         raise ConversionError("found a score-timewise document, wanted score-partwise")
     if root_name != "score-partwise":
@@ -96,6 +97,9 @@ def parse_document(document: bytes) -> ElementTree.Element:
         if depth > MAX_DEPTH:
             raise ConversionError(f"found elements nested deeper than {MAX_DEPTH}")
         level = [child for element in level for child in element]
+    if root.tag.startswith("{"):  # MusicXML has no namespace; some programs give it one
+        for element in root.iter():
+            element.tag = element.tag.rpartition("}")[2]
     return root
 
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 from math import lcm
 from xml.etree.ElementTree import Element
 
-from notagen.foundation.errors import ConversionError
+from notagen.foundation.errors import ConversionError, NotationError
 from notagen.notation.barlines import Bar
 from notagen.notation.durations import parse_metre
 from notagen.notation.musicxml.cells import VoiceWriter
@@ -15,9 +15,9 @@ from notagen.notation.musicxml.grouping import score_line
 from notagen.notation.musicxml.marks import SPANS
 from notagen.notation.musicxml.timeline import Event, Measure, PartReader
 from notagen.notation.musicxml.voices import Voice, part_voices
-from notagen.notation.tune import Tune
+from notagen.notation.tune import MAX_CELLS, Tune
 
-_MAX_DIVISIONS = 10**6
+_MAX_DIVISIONS = 2**31 - 1
 _MAX_TICKS_PER_QUARTER = 10**12
 _SPAN_BEGINNINGS = {end: begin for _, begin, end in SPANS}
 _CLEF = Sign(0, 1, None, "clef", "treble")
@@ -63,6 +63,11 @@ def read_tune(root: Element) -> Tune:
     n_bars = max(len(part.measures) for part in parts)
     if n_bars == 0:
         raise ConversionError("found no bar in the score, wanted at least one")
+    n_voices = sum(len(part.voices) for part in parts)
+    if n_bars * n_voices > MAX_CELLS:
+        raise ConversionError(
+            f"found {n_bars} bars for {n_voices} voices, wanted {MAX_CELLS} cells at most"
+        )
     lengths = _bar_lengths(parts, n_bars, quarter)
     key = next((p for p in parts if p.transposition % 12 == 0 and p.opening("key")), parts[0])
     header_key = key.opening("key") or _KEY
@@ -92,7 +97,8 @@ def _ticks_per_quarter(root: Element) -> int:
     ticks = 8
     for element in root.iter("divisions"):
         text = (element.text or "").strip()
-        if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= _MAX_DIVISIONS):
+        known = text.isascii() and text.isdigit() and len(text) < 11
+        if not (known and 0 < int(text) <= _MAX_DIVISIONS):
             raise ConversionError(f"found divisions {text!r:.20}, wanted 1 to {_MAX_DIVISIONS}")
         ticks = lcm(ticks, int(text))
         if ticks > _MAX_TICKS_PER_QUARTER:
@@ -165,12 +171,13 @@ def _staves(part: Part) -> list[list[str]]:
 
 def _voice_lines(part: Part) -> list[str]:
     lines = []
-    for place, (voice, number) in enumerate(zip(part.voices, part.numbers, strict=True)):
+    staves = _staves(part)
+    for voice, number in zip(part.voices, part.numbers, strict=True):
         words = [f"V:{number}", (part.opening("clef", voice.staff) or _CLEF).text]
         if part.transposition:
             words.append(f"transpose={part.transposition}")
-        if place == 0:
-            if part.name or len(_staves(part)) > 1:
+        if number == staves[0][0]:
+            if part.name or len(staves) > 1:
                 words.append(f'nm="{part.name or " "}"')  # a name holds the part's staves together
             words += [f'snm="{part.abbreviation}"'] if part.abbreviation else []
         lines.append(" ".join(words))
@@ -223,7 +230,11 @@ def _write_part(
         line = measure.barlines.closing(following.barlines if following else None)
         left = measure.barlines.opening if number == 0 else ""
         for place, (voice, writer) in enumerate(zip(part.voices, writers, strict=True)):
-            text = writer.write(voice.bars.get(number, ()), signs[place], ticks)
+            try:
+                text = writer.write(voice.bars.get(number, ()), signs[place], ticks)
+            except NotationError as error:
+                where = f"part {part.id:.20}, bar {number + 1}"
+                raise ConversionError(f"{where}: {error}") from error
             if place == 0 and measure.barlines.fermata:
                 text += "!fermata!"
             if place == 0 and shows_times and measure.barlines.times:
@@ -240,7 +251,7 @@ def _signs_of_voices(
     metre or clef that is in force already is left out.
     """
     dealt: list[list[Sign]] = [[] for _ in part.voices]
-    for sign in sorted(measure.signs, key=lambda s: s.at):
+    for sign in measure.signs:
         if sign.kind in ("text", "tempo"):
             place = _place_for(part, sign, bar)
             sign = _settled(sign, part.voices[place].sounding(bar, sign.at), dealt[place])

@@ -42,7 +42,9 @@ _TYPES = {
     )
 }
 """Lengths of the note types in quarter notes."""
-_DURATION = re.compile(r"\s*-?\d{1,9}(\.\d{0,9})?\s*", re.ASCII)
+_MAX_IN_MEASURE = 10_000
+"""Notes and signs of a measure; the longest cadenza has a tenth of them."""
+_DURATION = re.compile(r"\s*-?\d{1,12}(\.\d{0,9})?\s*", re.ASCII)
 
 
 class Pitch(NamedTuple):
@@ -137,9 +139,8 @@ class PartReader:
                 yield self._read_measure(element)
             except (ValueError, TypeError, ArithmeticError) as error:
                 number = element.get("number", str(place))
-                raise ConversionError(
-                    f"part {part.get('id')}, measure {number:.20}: {error}"
-                ) from error
+                where = f"part {part.get('id', ''):.20}, measure {number:.20}"
+                raise ConversionError(f"{where}: {error!s:.200}") from error
 
     def _read_measure(self, element: Element) -> Measure:
         measure = Measure()
@@ -153,6 +154,7 @@ class PartReader:
             if tag == "note":
                 event, is_chord, is_grace = self._read_note(child, now, signs)
                 if is_chord and last is not None:
+                    event.ticks = event.ticks or last.ticks
                     if is_grace or (event.ticks, event.hidden) == (last.ticks, last.hidden):
                         _join_chord(last, event)
                         continue
@@ -198,6 +200,9 @@ class PartReader:
                 signs += self._directions.read_sound(child, now)
             if now + drift > measure.ticks:
                 measure.ticks = round(now + drift)
+        if len(events) + len(signs) > _MAX_IN_MEASURE:
+            raise ConversionError(f"found more than {_MAX_IN_MEASURE} notes and signs")
+        measure.signs = self._directions.settle(signs)
         return measure
 
     def _ticks(self, duration: str | None) -> int:
@@ -377,11 +382,11 @@ def _ratio(modification: Element) -> tuple[int, int] | None:
 
 
 def _read_tuplet(tuplet: Element) -> Tuplet:
-    return Tuplet(
-        tuplet.get("number", "1"),
-        int(tuplet.findtext("tuplet-actual/tuplet-number") or 0),
-        int(tuplet.findtext("tuplet-normal/tuplet-number") or 0),
-    )
+    actual = int(tuplet.findtext("tuplet-actual/tuplet-number") or 0)
+    normal = int(tuplet.findtext("tuplet-normal/tuplet-number") or 0)
+    if not (0 < actual < 1000 and 0 < normal < 1000):
+        actual = normal = 0
+    return Tuplet(tuplet.get("number", "1"), actual, normal)
 
 
 def _strokes(tremolo: Element) -> int:

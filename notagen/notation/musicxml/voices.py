@@ -5,11 +5,14 @@ voices are taken apart. A voice of which nothing is printed is left out. A voice
 between staves in turn stays one voice.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 
+from notagen.foundation.errors import ConversionError
 from notagen.notation.musicxml.timeline import Event, Measure
 
+_MAX_VOICES = 250
 _Key = tuple[str, int, int]
 """Voice of the source, staff (0: any) and a number among those that overlap."""
 
@@ -27,11 +30,17 @@ class Voice:
 
     def sounding(self, bar: int, at: int) -> Event | None:
         """Return the event of the voice that begins before this moment of a bar and ends after."""
-        return next((e for e in self.bars.get(bar, ()) if e.onset < at < e.end), None)
+        events = self.bars.get(bar, ())
+        place = bisect_left(events, at, key=lambda e: e.onset)
+        return events[place - 1] if place and events[place - 1].end > at else None
 
 
 def part_voices(measures: list[Measure]) -> list[Voice]:
-    """Return the voices of a part in the order in which they first appear; at least one."""
+    """Return the voices of a part in the order in which they first appear; at least one.
+
+    Raises:
+        ConversionError: If there are more than any part has.
+    """
     divided = _divided_voices(measures)
     bars: dict[_Key, dict[int, list[Event]]] = {}
     for number, measure in enumerate(measures):
@@ -39,10 +48,12 @@ def part_voices(measures: list[Measure]) -> list[Voice]:
         for event in sorted(measure.events, key=lambda e: e.onset):
             staff = event.staff if event.voice in divided else 0
             key = (event.voice, staff, 0)
-            while ends.get(key, 0) > event.onset:
+            while ends.get(key, 0) > event.onset and key[2] < _MAX_VOICES:
                 key = (event.voice, staff, key[2] + 1)
             ends[key] = max(event.end, ends.get(key, 0))
             bars.setdefault(key, {}).setdefault(number, []).append(event)
+    if len(bars) > _MAX_VOICES:
+        raise ConversionError(f"found {len(bars)} voices in a part, wanted {_MAX_VOICES} at most")
     voices = [
         Voice(key[0], _home(found), found) for key, found in bars.items() if _is_printed(found)
     ]
@@ -73,13 +84,14 @@ def _divided_voices(measures: list[Measure]) -> set[str]:
     """Return the voices that somewhere have notes on two staves at the same time."""
     divided: set[str] = set()
     for measure in measures:
-        staves: dict[str, set[int]] = {}
+        voices: dict[str, list[Event]] = {}
         for event in measure.events:
-            staves.setdefault(event.voice, set()).add(event.staff)
-        for voice in [voice for voice, found in staves.items() if len(found) > 1]:
-            events = sorted((e for e in measure.events if e.voice == voice), key=lambda e: e.onset)
+            voices.setdefault(event.voice, []).append(event)
+        for voice, events in voices.items():
+            if len({event.staff for event in events}) == 1:
+                continue
             end, staff = 0, 0
-            for event in events:
+            for event in sorted(events, key=lambda e: e.onset):
                 if event.onset < end and event.staff != staff:
                     divided.add(voice)
                 if event.end > end:
