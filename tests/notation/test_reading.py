@@ -142,3 +142,8 @@ def test_a_bracket_that_says_odd_numbers_is_no_tuplet_of_its_own() -> None:
         )
     ]
     assert music([DIVISIONS.format(6) + "".join(bar)])[1] == "(3:2:1C2 (3:2:2C2 C2 |"
+
+
+def test_a_tempo_in_words_is_passed_over() -> None:
+    direction = f'<sound tempo="120 bpm"/>{note()}'
+    assert music([direction]) == ["M:4/4", "C8 |"]

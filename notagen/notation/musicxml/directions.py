@@ -230,9 +230,12 @@ def _jumps_of(sound: Element) -> list[str]:
 
 
 def _tempo_of(sound: Element | None) -> str | None:
-    if sound is None or not (tempo := sound.get("tempo")):
+    """Return `1/4=92` for a sounding tempo; None for none, and for words in its place."""
+    try:
+        tempo = float((sound.get("tempo") if sound is not None else None) or 0)
+    except ValueError:
         return None
-    return f"1/4={float(tempo):.0f}" if _SLOWEST < float(tempo) < _FASTEST else None
+    return f"1/4={tempo:.0f}" if _SLOWEST < tempo < _FASTEST else None
 
 
 def _metronome(metronome: Element) -> str | None:
