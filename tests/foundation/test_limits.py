@@ -118,6 +118,8 @@ def test_what_cannot_travel_is_an_error(run: Run) -> None:
 
 def test_interrupted_call_leaves_no_answer_behind(run: Run) -> None:
     lines = run(
+        # a shell's background jobs begin with the signal ignored
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
         "try:\n"
         "    double(1, pause=3)\n"

@@ -175,13 +175,18 @@ def _voice_lines(part: Part) -> list[str]:
     for voice, number in zip(part.voices, part.numbers, strict=True):
         words = [f"V:{number}", (part.opening("clef", voice.staff) or _CLEF).text]
         if part.transposition:
-            words.append(f"transpose={part.transposition}")
+            words.append(f"transpose={_transposition_text(part.transposition)}")
         if number == staves[0][0]:
             if part.name or len(staves) > 1:
                 words.append(f'nm="{part.name or " "}"')  # a name holds the part's staves together
             words += [f'snm="{part.abbreviation}"'] if part.abbreviation else []
         lines.append(" ".join(words))
     return lines
+
+
+def _transposition_text(semitones: int) -> str:
+    """Return the number, with a nought where abc2xml would take it for an octave clef's `-8`."""
+    return "-08" if semitones == -8 else str(semitones)
 
 
 def _bar_lengths(parts: Sequence[Part], n_bars: int, quarter: int) -> list[int]:
