@@ -21,7 +21,8 @@ _KEY = re.compile(
     re.I,
 )
 _NOT_A_KEY = re.compile(r"none|treble|bass|alto|tenor|perc|tab|clef|HP|Hp|middle|stafflines|octave")
-_SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+"""Semitones from C up to each letter."""
 
 CHORD_SYMBOL = re.compile(
     r"(?P<root>[A-G])(?P<sign>##?|bb?)?"
@@ -159,13 +160,13 @@ def _mode_shift(mode: str) -> int:
 @lru_cache(maxsize=2**14)
 def _moved(place: Place, alteration: int, shift: int, semitones: int) -> tuple[Place, int]:
     letter, octave = place
-    pitch = 12 * octave + _SEMITONES[letter] + alteration + semitones
+    pitch = 12 * octave + SEMITONES[letter] + alteration + semitones
     fifths = fifths_of(letter, alteration) + shift
     new_letter, new_alteration = spelled(fifths)
     while abs(new_alteration) > 2:  # a triple accidental cannot be written
         fifths -= 12 if new_alteration > 0 else -12
         new_letter, new_alteration = spelled(fifths)
-    new_octave = (pitch - _SEMITONES[new_letter] - new_alteration) // 12
+    new_octave = (pitch - SEMITONES[new_letter] - new_alteration) // 12
     return (new_letter, new_octave), new_alteration
 
 

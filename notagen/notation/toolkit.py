@@ -45,8 +45,8 @@ def loaded(musicxml: str, options: Mapping[str, object]) -> verovio.toolkit:
 def hoist_clefs(musicxml: str) -> str:
     """Return the score with each part's opening clefs in its first `<attributes>`.
 
-    The ABC converter writes a second staff's opening clef after the `<backup>` to the start of the
-    first bar. That is legal, but verovio then draws no clef at the beginning of that staff.
+    Some programs write a second staff's opening clef after the `<backup>` to the start of the first
+    bar. That is legal, but verovio then draws no clef at the beginning of that staff.
 
     Before: `<attributes>…<clef number="1"/></attributes>…<backup/><attributes><clef number="2"/>`
     After:  `<attributes>…<clef number="1"/><clef number="2"/></attributes>…<backup/><attributes>`

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import TypeVar
 
+from notagen.notation.keys import SEMITONES
 from notagen.notation.musicxml.abc_items import (
     End,
     Event,
@@ -21,7 +22,6 @@ from notagen.notation.musicxml.abc_marks import PEDAL
 from notagen.notation.musicxml.marks import SPANS
 
 _MAX_NUMBER = 16
-_SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
 
 T = TypeVar("T", bound=Item)
@@ -64,7 +64,7 @@ def _link_ties(voices: Sequence[VoiceMusic], bar_starts: Sequence[Fraction]) -> 
 
 def _pitch(note: Note) -> int:
     """Return what a note sounds like in semitones: F sharp may be tied to G flat."""
-    return 12 * note.octave + _SEMITONES[note.place[0]] + note.alter
+    return 12 * note.octave + SEMITONES[note.place[0]] + note.alter
 
 
 def _link_slurs(voices: Sequence[VoiceMusic]) -> None:

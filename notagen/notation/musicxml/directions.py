@@ -14,6 +14,7 @@ from notagen.notation.musicxml.marks import (
     DYNAMICS,
     HARMONIES,
     JUMPS,
+    NOTE_TYPES,
     OTHER_DYNAMIC,
     SOUNDS,
     SPANS,
@@ -27,11 +28,6 @@ _CLEF_NAMES = {"G": "treble", "F": "bass", "C": "alto", "percussion": "perc", "T
 _MODES = {
     "minor": "min", "dorian": "dor", "phrygian": "phr", "lydian": "lyd", "mixolydian": "mix",
     "aeolian": "aeo", "locrian": "loc",
-}  # fmt: skip
-_BEATS = {
-    "whole": Fraction(1), "half": Fraction(1, 2), "quarter": Fraction(1, 4),
-    "eighth": Fraction(1, 8), "16th": Fraction(1, 16), "32nd": Fraction(1, 32),
-    "breve": Fraction(2),
 }  # fmt: skip
 _SLOWEST, _FASTEST = 0.5, 1000
 """Beats a minute between which a tempo is written, as a whole number."""
@@ -240,7 +236,7 @@ def _tempo_of(sound: Element | None) -> str | None:
 
 def _metronome(metronome: Element) -> str | None:
     """Return `3/8=60` for a metronome mark of a note and a number; None for other kinds."""
-    unit = _BEATS.get((metronome.findtext("beat-unit") or "").strip())
+    unit = NOTE_TYPES.get((metronome.findtext("beat-unit") or "").strip())
     count = "".join(c for c in metronome.findtext("per-minute") or "" if c.isdigit() or c == ".")
     if unit is None or len(metronome.findall("beat-unit")) != 1:
         return None
@@ -249,7 +245,7 @@ def _metronome(metronome: Element) -> str | None:
     except ValueError:
         return None
     dots = len(metronome.findall("beat-unit-dot"))
-    unit *= 2 - Fraction(1, 2**dots)
+    unit *= (2 - Fraction(1, 2**dots)) / 4
     if not _SLOWEST < per_minute < _FASTEST:
         return None
     return f"{unit.numerator}/{unit.denominator}={per_minute:.0f}"

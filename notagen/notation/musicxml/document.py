@@ -3,6 +3,8 @@
 import io
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.parsers import expat
@@ -104,15 +106,22 @@ def parse_document(document: bytes) -> ElementTree.Element:
 
 
 def _parse(document: bytes, encoding: str) -> ElementTree.Element:
-    try:
+    with _faults_named():
         if encoding and "<".encode(encoding) not in (b"<", "<".encode("utf-16")):
             raise ConversionError(f"found encoding {encoding!r:.40}, wanted UTF-8 or UTF-16")
         return ElementTree.fromstring(document)  # noqa: S314 -- entities were refused before
-    except ElementTree.ParseError as error:
+
+
+@contextmanager
+def _faults_named() -> Iterator[None]:
+    """Raise what a parser trips over as a ConversionError."""
+    try:
+        yield
+    except ConversionError:
+        raise
+    except (ElementTree.ParseError, expat.ExpatError) as error:
         raise ConversionError(f"found no well-formed XML: {error}") from error
     except (LookupError, UnicodeError, ValueError) as error:
-        if isinstance(error, ConversionError):
-            raise
         raise ConversionError(f"found text in an unreadable encoding: {error}") from error
 
 
@@ -143,14 +152,8 @@ def _read_prolog(document: bytes) -> tuple[str, str]:
     parser.StartElementHandler = start
     parser.XmlDeclHandler = declaration
     parser.EntityDeclHandler = entity
-    try:
+    with _faults_named(), suppress(_PrologRead):
         parser.Parse(document, True)
-    except _PrologRead:
+    if root:
         return root, encoding
-    except expat.ExpatError as error:
-        raise ConversionError(f"found no well-formed XML: {error}") from error
-    except (LookupError, UnicodeError, ValueError) as error:
-        if isinstance(error, ConversionError):
-            raise
-        raise ConversionError(f"found text in an unreadable encoding: {error}") from error
     raise ConversionError("found no element, wanted MusicXML <score-partwise>")

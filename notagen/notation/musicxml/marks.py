@@ -6,6 +6,7 @@ in the table is the one it becomes again.
 """
 
 import re
+from fractions import Fraction
 
 NOTE_MARKS: tuple[tuple[str, str], ...] = (
     ("arpeggiate", "!arpeggio!"),
@@ -136,3 +137,27 @@ HARMONIES: tuple[tuple[str, str], ...] = (
     ("power", "5"),
 )
 """Kinds of `<harmony>`, and how a chord symbol names them."""
+
+NOTE_TYPES = {
+    name: Fraction(2) ** power
+    for power, name in enumerate(
+        [
+            "1024th",
+            "512th",
+            "256th",
+            "128th",
+            "64th",
+            "32nd",
+            "16th",
+            "eighth",
+            "quarter",
+            "half",
+            "whole",
+            "breve",
+            "long",
+            "maxima",
+        ],
+        start=-8,
+    )
+}
+"""Lengths of MusicXML's note types in quarter notes."""

@@ -14,34 +14,11 @@ from xml.etree.ElementTree import Element
 from notagen.foundation.errors import ConversionError
 from notagen.notation.musicxml.barlines import BarlineReader
 from notagen.notation.musicxml.directions import DirectionReader, Sign, harmony_text
-from notagen.notation.musicxml.marks import HIDDEN_NOTE, NOTE_MARKS, TRILL_LINE
+from notagen.notation.musicxml.marks import HIDDEN_NOTE, NOTE_MARKS, NOTE_TYPES, TRILL_LINE
 
 _MARKS = dict(NOTE_MARKS)
 _MARK_ORDER = {path: place for place, (path, _) in enumerate(NOTE_MARKS)}
 _MARK_GROUPS = {"articulations", "ornaments", "technical"}
-_TYPES = {
-    name: Fraction(2) ** power
-    for power, name in enumerate(
-        [
-            "1024th",
-            "512th",
-            "256th",
-            "128th",
-            "64th",
-            "32nd",
-            "16th",
-            "eighth",
-            "quarter",
-            "half",
-            "whole",
-            "breve",
-            "long",
-            "maxima",
-        ],
-        start=-8,
-    )
-}
-"""Lengths of the note types in quarter notes."""
 _MAX_IN_MEASURE = 10_000
 """Notes and signs of a measure; the longest cadenza has a tenth of them."""
 _DURATION = re.compile(r"\s*-?\d{1,12}(\.\d{0,9})?\s*", re.ASCII)
@@ -258,7 +235,7 @@ class PartReader:
             if event.hidden:
                 event.marks.append((-2, HIDDEN_NOTE))
         if event.ratio is not None:
-            self._settle_ratio(event, event.ratio, _TYPES.get(kind), dots, tremolo)
+            self._settle_ratio(event, event.ratio, NOTE_TYPES.get(kind), dots, tremolo)
         return event, is_chord, is_grace
 
     def _settle_ratio(
