@@ -18,7 +18,7 @@ from notagen.stages import DataConfig
 def main(config: DataConfig) -> None:
     """Export the source's scores and write musicxml.jsonl."""
     if config.source == "folder" and config.folder is not None:
-        pieces = folder_pieces(config.folder, config.metadata)
+        pieces = folder_pieces(config.folder, config.metadata, labels=config.labels)
     elif config.source in COLLECTIONS:
         print(f"{config.source}: {COLLECTIONS[config.source].attribution}")
         downloads = config.out / "downloads"

@@ -5,7 +5,8 @@ import runpy
 import sys
 import traceback
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -57,16 +58,25 @@ def load_config(config_file: Path) -> Any:  # noqa: ANN401 -- each stage has a c
 def run_stage(main: Callable[[Any], None], config_file: Path) -> None:
     """Run a stage's `main` under the values of its config.py and the command line's flags.
 
-    What a user can mend (missing input, unfit weights, refused music, a full disk) is printed as
-    one line on standard error and ends the process with exit code 1; a fault of ours keeps its
-    traceback.
+    Errors are those of `one_line_errors`.
 
     Args:
         main: Called with the settings.
         config_file: The stage's config.py; read here, so that a slip in it is one line too.
     """
-    try:
+    with one_line_errors():
         main(parse_config(load_config(config_file)))
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End the process where the block fails, in one line where a user can mend it.
+
+    What a user can mend (missing input, unfit weights, refused music, a full disk) is printed on
+    standard error, with exit code 1; a fault of ours keeps its traceback.
+    """
+    try:
+        yield
     except (InputError, ScoreError, OSError) as error:
         sys.exit(f"error: {' '.join(str(error).split())}")
     except KeyboardInterrupt:

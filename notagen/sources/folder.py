@@ -1,6 +1,7 @@
 """Any folder of scores as a source, with what a metadata file says of its pieces."""
 
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
@@ -21,7 +22,9 @@ _MIDI_LOSES = (
 _KNOWN = ("composer", "period", "instrumentation", "work", "title", "licence")
 
 
-def folder_pieces(folder: Path, metadata: Path | None = None) -> list[SourcePiece]:
+def folder_pieces(
+    folder: Path, metadata: Path | None = None, *, labels: Mapping[str, str] | None = None
+) -> list[SourcePiece]:
     """Return the scores below a folder, sorted by path; hidden ones are passed over.
 
     An ABC file with many tunes gives a piece for each. MIDI files are warned of, once for all.
@@ -32,6 +35,7 @@ def folder_pieces(folder: Path, metadata: Path | None = None) -> list[SourcePiec
             composer, period, instrumentation, work, title, licence. Other fields are passed over;
             lines of files that are not there are counted in a warning. A file without a `work` is
             a work of its own; so is each tune of it.
+        labels: Composer, period or instrumentation of the pieces whose metadata does not name it.
 
     Raises:
         MissingInputError: If the folder or the metadata file is not there.
@@ -58,9 +62,8 @@ def folder_pieces(folder: Path, metadata: Path | None = None) -> list[SourcePiec
     ids = unique_ids(name for name, _, _ in named)
     pieces = []
     for name, path, tune in named:
-        facts: dict[str, str] = {"work": writable(str(name.with_suffix("")))} | known.get(
-            str(path), {}
-        )
+        facts = {"work": writable(str(name.with_suffix("")))} | dict(labels or {})
+        facts |= known.get(str(path), {})
         pieces.append(SourcePiece(source=folder / path, id=ids[name], tune=tune, **facts))
     return pieces
 

@@ -152,3 +152,14 @@ def test_each_tune_of_a_file_is_a_piece(tmp_path: Path) -> None:
     named = folder_pieces(tmp_path, metadata(tmp_path, facts))
     assert [piece.work for piece in named] == ["book/2", "a set", "a set"]
     assert named[2].name == f"{tmp_path / 'book.abc'}: tune 2"
+
+
+def test_labels_hold_where_the_metadata_says_nothing(scores: Path) -> None:
+    files = [str(piece.source.relative_to(scores)) for piece in folder_pieces(scores)]
+    facts = metadata(scores, {"path": files[0], "composer": "Wolf, Hugo"})
+    labels = {"composer": "Liszt, Franz", "period": "Romantic"}
+    pieces = folder_pieces(scores, facts, labels=labels)
+    composers = [piece.composer for piece in pieces]
+    assert composers == ["Wolf, Hugo", *["Liszt, Franz"] * (len(files) - 1)]
+    assert {piece.period for piece in pieces} == {"Romantic"}
+    assert {piece.instrumentation for piece in pieces} == {None}
