@@ -1,6 +1,6 @@
+import dataclasses
 import json
-import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,19 +10,11 @@ from notagen.foundation.errors import InputError, MissingInputError
 from notagen.foundation.files import sha256
 from notagen.model.config import ModelConfig
 from notagen.model.notagen import NotaGen
-from notagen.model.weights import export_published, load_model, save_model, weights_sha256
+from notagen.model.published import PUBLISHED_MODELS, export_published
+from notagen.model.weights import load_model, save_model, weights_file, weights_sha256
+from tests.model.hub_server import Hub, local_hub
 
 Weights = Callable[[str], Path]
-NAMES = (
-    "notagen_tiny_full",
-    "notagen_tiny_policy_model_only",
-    "notagen_tiny_trained_model_only",
-)
-
-
-def published(path: Path) -> dict[str, torch.Tensor]:
-    state: dict[str, torch.Tensor] = torch.load(path, weights_only=True)["model"]
-    return state
 
 
 def assert_same(first: NotaGen, second: NotaGen) -> None:
@@ -33,15 +25,12 @@ def assert_same(first: NotaGen, second: NotaGen) -> None:
         assert torch.equal(tensor, states[1][name]), name
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_published_files_load(golden_weights: Weights, name: str) -> None:
-    model = load_model(golden_weights(name))
-    assert model.config == ModelConfig(
-        patch_length=64, patch_layers=3, char_layers=2, hidden_size=128
-    )
+def test_a_published_file_loads_ready_for_use(golden_weights: Weights) -> None:
+    model = load_model(golden_weights("notagen_tiny_full"))
     assert not model.training
     assert not model.patch_decoder.unused_row.requires_grad
     assert model.patch_decoder.table.requires_grad
+    assert all(tensor.is_contiguous() for tensor in model.state_dict().values())
 
 
 def test_a_folder_gives_back_what_was_saved(full_model: NotaGen, tmp_path: Path) -> None:
@@ -61,78 +50,10 @@ def test_loaded_weights_outlive_their_file(full_model: NotaGen, tmp_path: Path) 
     assert_same(model, full_model)
 
 
-@pytest.mark.parametrize("change", ["bare", "module", "half", "old buffers", "no head"])
-def test_variants_of_published_files_load(
-    golden_weights: Weights, full_model: NotaGen, tmp_path: Path, change: str
-) -> None:
-    state = published(golden_weights("notagen_tiny_full"))
-    content: object = state
-    if change == "module":
-        content = {"model": {f"module.{name}": tensor for name, tensor in state.items()}}
-    elif change == "half":
-        content = {"model": {name: tensor.half() for name, tensor in state.items()}}
-    elif change == "old buffers":
-        state["patch_level_decoder.base.h.0.attn.bias"] = torch.ones(1, 1, 64, 64)
-    elif change == "no head":
-        del state["char_level_decoder.base.lm_head.weight"]
-    torch.save(content, tmp_path / "weights.pth")
-    model = load_model(tmp_path / "weights.pth")
-    if change == "half":
-        full_model.half().float()
-    assert_same(model, full_model)
-
-
 def test_the_type_of_the_weights_can_be_chosen(golden_weights: Weights) -> None:
     path = golden_weights("notagen_tiny_full")
     assert load_model(path).char_decoder.table.dtype == torch.float32
     assert load_model(path, dtype=torch.bfloat16).char_decoder.table.dtype == torch.bfloat16
-
-
-def test_an_exported_file_is_the_published_one(
-    golden_weights: Weights, full_model: NotaGen, tmp_path: Path
-) -> None:
-    export_published(full_model, tmp_path / "out.pth")
-    exported = published(tmp_path / "out.pth")
-    original = published(golden_weights("notagen_tiny_full"))
-    assert exported.keys() == original.keys()
-    for name, tensor in original.items():
-        assert torch.equal(exported[name], tensor), name
-    table = exported["char_level_decoder.base.transformer.wte.weight"]
-    assert exported["char_level_decoder.base.lm_head.weight"].data_ptr() == table.data_ptr()
-
-
-def test_faults_are_named_in_one_line(golden_weights: Weights, tmp_path: Path) -> None:
-    state = published(golden_weights("notagen_tiny_full"))
-    for layer in range(3):
-        for kind in ("weight", "bias"):
-            del state[f"patch_level_decoder.base.h.{layer}.ln_1.{kind}"]
-    state["surplus"] = torch.zeros(1)
-    state["patch_level_decoder.base.h.1.attn.c_attn.weight"] = torch.zeros(128, 2)
-    path = tmp_path / "weights.pth"
-    torch.save({"model": state}, path)
-    with pytest.raises(InputError) as caught:
-        load_model(path)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert message.startswith(f"{path}: ")
-    assert "missing: patch_level_decoder.base.h.0.ln_1.bias" in message
-    assert "and 3 more" in message
-    assert "extra: surplus" in message
-    assert "c_attn.weight (128, 2), wanted (128, 384)" in message
-
-
-@pytest.mark.parametrize(
-    ("content", "found"),
-    [
-        ({"model": {"encoder.weight": torch.zeros(2)}}, "found no NotaGen model: missing"),
-        ({"model": {"patch_level_decoder.x": torch.zeros(2)}}, "found no NotaGen model: missing"),
-        ([1, 2], "found list, wanted named tensors"),
-    ],
-)
-def test_other_weights_are_refused(tmp_path: Path, content: object, found: str) -> None:
-    torch.save(content, tmp_path / "weights.pth")
-    with pytest.raises(InputError, match=found):
-        load_model(tmp_path / "weights.pth")
 
 
 @pytest.mark.parametrize("name", ["weights.pth", "model.safetensors"])
@@ -154,56 +75,6 @@ def test_truncated_files_are_refused(golden_weights: Weights, tmp_path: Path) ->
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "text", ["model weights\n", "(dp0\n.", "cmodel\nweights\n", "ntext", "\xff"]
-)
-def test_text_files_are_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "weights.pth").write_text(text)
-    with pytest.raises(InputError, match=r"weights\.pth: found") as caught:
-        load_model(tmp_path / "weights.pth")
-    assert "\n" not in str(caught.value)
-
-
-def test_flipped_bytes_give_a_model_or_one_line(golden_weights: Weights, tmp_path: Path) -> None:
-    content = golden_weights("notagen_tiny_full").read_bytes()
-    # names, shapes and types of the tensors are in the first entry of the archive
-    pickled = content.index(b"data.pkl")
-    rng = random.Random(0)
-    path = tmp_path / "weights.pth"
-    for _ in range(150):
-        damaged = bytearray(content)
-        damaged[pickled + rng.randrange(9000)] ^= 1 << rng.randrange(8)
-        path.write_bytes(damaged)
-        message = ""
-        try:
-            load_model(path)
-        except InputError as error:  # some damage goes unnoticed
-            message = str(error)
-        assert not message or message.startswith(f"{path}: ")
-        assert "\n" not in message
-
-
-@pytest.mark.parametrize(
-    "decoder", ["patch_level_decoder.base", "char_level_decoder.base.transformer"]
-)
-def test_damaged_shapes_are_refused(golden_weights: Weights, tmp_path: Path, decoder: str) -> None:
-    path = tmp_path / "weights.pth"
-    positions, last = f"{decoder}.wpe.weight", f"{decoder}.h.1.ln_1.bias"
-    state = published(golden_weights("notagen_tiny_full"))
-    changes: list[dict[str, torch.Tensor]] = [
-        {positions: torch.tensor(1.0)},
-        {positions: torch.ones(3)},
-        {positions: torch.ones(1).expand(10**12, 128)},
-        {last.replace("h.1", "h.999999999"): state[last]},
-        {f"{decoder}.h.1\nno": state[last]},
-    ]
-    for change in changes:
-        torch.save(state | change, path)
-        with pytest.raises(InputError, match=r"weights\.pth: ") as caught:
-            load_model(path)
-        assert "\n" not in str(caught.value)
-
-
 def test_a_config_beyond_any_model_is_refused(full_model: NotaGen, tmp_path: Path) -> None:
     save_model(full_model, tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
@@ -212,15 +83,6 @@ def test_a_config_beyond_any_model_is_refused(full_model: NotaGen, tmp_path: Pat
         InputError, match=r"config\.json: .*patch_layers must be <= 1000, got 1000000000"
     ):
         load_model(tmp_path)
-
-
-def test_an_untied_head_is_refused(golden_weights: Weights, tmp_path: Path) -> None:
-    state = published(golden_weights("notagen_tiny_full"))
-    name = "char_level_decoder.base.lm_head.weight"
-    state[name] = state[name] + 1
-    torch.save(state, tmp_path / "weights.pth")
-    with pytest.raises(InputError, match="wanted them tied"):
-        load_model(tmp_path / "weights.pth")
 
 
 def test_a_config_that_does_not_fit_is_refused(full_model: NotaGen, tmp_path: Path) -> None:
@@ -238,10 +100,64 @@ def test_a_config_that_does_not_fit_is_refused(full_model: NotaGen, tmp_path: Pa
 
 
 def test_missing_weights_are_named(tmp_path: Path) -> None:
-    with pytest.raises(MissingInputError, match="notagen-x is not there; wanted a folder with"):
-        load_model("notagen-x")
+    with pytest.raises(MissingInputError) as caught:
+        load_model("notagen-y")
+    assert str(caught.value) == (
+        "notagen-y is not there; wanted a folder with model.safetensors and config.json, a "
+        "published .pth file, or one of the names small, medium, large, large-finetuned, "
+        "large-rl3, notagen-x"
+    )
     with pytest.raises(MissingInputError, match=r"model\.safetensors is not there"):
         load_model(tmp_path)
     (tmp_path / "notes.txt").write_text("none")
     with pytest.raises(InputError, match=r"notes\.txt is no weights file; wanted"):
         load_model(tmp_path / "notes.txt")
+
+
+@pytest.fixture
+def hub(golden_weights: Weights, tmp_path: Path) -> Iterator[Hub]:
+    state = Hub(golden_weights("notagen_tiny_full").read_bytes())
+    with local_hub(state, tmp_path / "hub"):
+        yield state
+
+
+def expect(shape: ModelConfig, patch: pytest.MonkeyPatch) -> None:
+    """Let the shape of notagen-x be that of the file that the hub has."""
+    model = dataclasses.replace(PUBLISHED_MODELS["notagen-x"], config=shape)
+    patch.setitem(PUBLISHED_MODELS, "notagen-x", model)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_name_is_downloaded_once_and_loads(
+    hub: Hub, full_model: NotaGen, monkeypatch: pytest.MonkeyPatch, kind: type[str] | type[Path]
+) -> None:
+    expect(full_model.config, monkeypatch)
+    name = kind("notagen-x")
+    assert_same(load_model(name), full_model)
+    where = "/ElectricAlexis/NotaGen/resolve/main/"
+    file = "weights_notagenx_p_size_16_p_length_1024_p_layers_20_h_size_1280.pth"
+    assert hub.asked[0] == f"HEAD {where}{file}"
+    hub.asked.clear()
+    assert weights_sha256(name) == hub.digest
+    assert weights_file(name).name == file
+    assert_same(load_model(name), full_model)
+    assert hub.asked == []
+
+
+def test_a_name_of_another_shape_is_refused(hub: Hub) -> None:
+    with pytest.raises(InputError, match=r"patch_layers=3.* wanted that of notagen-x: .*=20") as e:
+        load_model("notagen-x")
+    assert "\n" not in str(e.value)
+
+
+def test_what_is_called_like_a_name_goes_before_it(
+    hub: Hub, trained_model: NotaGen, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    save_model(trained_model, tmp_path / "notagen-x")
+    monkeypatch.chdir(tmp_path)
+    assert_same(load_model("notagen-x"), trained_model)
+    assert_same(load_model(Path("./notagen-x")), trained_model)
+    assert hub.asked == []
+    (tmp_path / "small").mkdir()
+    with pytest.raises(MissingInputError, match=r"small/model\.safetensors is not there"):
+        load_model("small")
