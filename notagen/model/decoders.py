@@ -13,11 +13,14 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F  # noqa: N812 -- its usual name
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from notagen.model.config import HEAD_SIZE, ModelConfig
 from notagen.tokenizer.vocabulary import SIZE
 
 INITIAL_STD = 0.02
+SHORT = 32
+"""Queries up to which attention on a processor is two plain products."""
 NORM_EPS = 1e-5
 
 
@@ -39,7 +42,7 @@ class Attention(nn.Module):
             cache: This layer's keys and values of the positions before `start`; x's are added.
             start: Number of positions in the cache; 0 without a cache.
         """
-        batch, length, hidden_size = x.shape
+        batch, length, _ = x.shape
         qkv = self.qkv(x).view(batch, length, 3, self.num_heads, HEAD_SIZE).permute(2, 0, 3, 1, 4)
         if cache is None:
             queries, keys, values = qkv.unbind()
@@ -47,19 +50,40 @@ class Attention(nn.Module):
             queries = qkv[0]
             cache[..., start : start + length, :] = qkv[1:]
             keys, values = cache[..., : start + length, :].unbind()
-        mask = None
-        if start and length > 1:
-            mask = torch.ones(length, keys.shape[2], dtype=torch.bool, device=x.device).tril(start)
-        gathered = F.scaled_dot_product_attention(
-            queries,
-            keys,
-            values,
-            attn_mask=mask,
-            is_causal=length > 1 and mask is None,
-            dropout_p=self.dropout if self.training else 0.0,
-        )
-        joined: Tensor = self.output(gathered.transpose(1, 2).reshape(batch, length, hidden_size))
+        gathered = attend(queries, keys, values, start, self.dropout if self.training else 0.0)
+        joined: Tensor = self.output(gathered.transpose(1, 2).flatten(2))
         return joined
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor, start: int, dropout: float) -> Tensor:
+    """Return causal attention, of the shape of the queries.
+
+    Args:
+        queries: (B, heads, n, head size), of the positions `start` to `start + n`.
+        keys: (B, heads, start + n, head size).
+        values: Like the keys.
+        start: Number of positions before the first query.
+        dropout: Share of the weights dropped, from 0 to below 1.
+    """
+    length, total = queries.shape[2], keys.shape[2]
+    # On a processor torch's own attention is slow with dropout and on short sequences.
+    as_products = queries.device.type == "cpu" and (dropout > 0 or length <= SHORT)
+    mask = None
+    if length > 1 and (start or as_products):
+        mask = torch.ones(length, total, dtype=torch.bool, device=queries.device).tril(start)
+    if as_products:
+        scores = queries @ keys.transpose(-1, -2) * HEAD_SIZE**-0.5
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -math.inf)
+        return F.dropout(scores.softmax(-1), dropout) @ values
+    return F.scaled_dot_product_attention(
+        queries,
+        keys,
+        values,
+        attn_mask=mask,
+        is_causal=length > 1 and mask is None,
+        dropout_p=dropout,
+    )
 
 
 class Block(nn.Module):
@@ -90,6 +114,8 @@ class Transformer(nn.Module):
     def __init__(self, length: int, num_layers: int, hidden_size: int, dropout: float) -> None:
         super().__init__()
         self.dropout = dropout
+        self.checkpointed = False
+        """Whether training keeps only each layer's input, and computes the rest once more."""
         self.positions = nn.Parameter(torch.empty(length, hidden_size))
         self.blocks = nn.ModuleList(Block(hidden_size, dropout) for _ in range(num_layers))
         self.norm = nn.LayerNorm(hidden_size, eps=NORM_EPS)
@@ -107,7 +133,13 @@ class Transformer(nn.Module):
         if self.training:
             x = F.dropout(x, self.dropout)
         for layer, block in enumerate(self.blocks):
-            x = block(x, None if cache is None else cache[layer], start)
+            if cache is not None:
+                # not through __call__: a compiled layer would be compiled anew for the cache
+                x = block.forward(x, cache[layer], start)
+            elif self.checkpointed and self.training:
+                x = checkpoint(block, x, use_reentrant=False)
+            else:
+                x = block(x)
         hidden: Tensor = self.norm(x)
         return hidden
 

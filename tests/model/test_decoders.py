@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from notagen.model import decoders
 from notagen.model.config import ModelConfig
-from notagen.model.decoders import CharDecoder, PatchDecoder, Transformer
+from notagen.model.decoders import CharDecoder, PatchDecoder, Transformer, attend
 
 CONFIG = ModelConfig(patch_length=12, patch_layers=2, char_layers=2, hidden_size=128)
 
@@ -71,6 +72,22 @@ def test_dropout_acts_in_training_only() -> None:
     )
     without.load_state_dict(decoder.state_dict())
     torch.testing.assert_close(without.train()(patches), decoder(patches), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("length", "start"), [(16, 0), (1, 9), (5, 7)])
+def test_attention_as_products_is_torchs_own(
+    length: int, start: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    queries = torch.randn(3, 2, length, 64)
+    keys, values = torch.randn(2, 3, 2, start + length, 64)
+    found = attend(queries, keys, values, start, 0.0)
+    monkeypatch.setattr(decoders, "SHORT", 0)
+    expected = attend(queries, keys, values, start, 0.0)
+    torch.testing.assert_close(found, expected, atol=2e-6, rtol=0)
+    mean = sum(attend(queries, keys, values, start, 0.3) for _ in range(3000)) / 3000
+    torch.testing.assert_close(mean, expected, atol=0.12, rtol=0)
+    assert not torch.equal(attend(queries, keys, values, start, 0.3), expected)
 
 
 def test_residual_outputs_shrink_with_depth() -> None:

@@ -9,8 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from notagen.model.config import ModelConfig
-from notagen.model.notagen import NotaGen, count_targets
-from notagen.model.weights import _published_names, load_model
+from notagen.model.decoders import Block
+from notagen.model.notagen import LIMITS, NotaGen, count_targets
+from notagen.model.published import published_names
+from notagen.model.weights import load_model
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "notagen"
 Arrays = Callable[[str], dict[str, NDArray[np.generic]]]
@@ -67,7 +69,7 @@ def test_loss_and_gradients_are_the_original_ones(
     assert loss.item() == pytest.approx(float(arrays["loss"]), abs=2e-6)
     assert int(count_targets(patches, mask)) == int(arrays["n_loss_tokens"])
     loss.backward()
-    published = {own: name for name, own in _published_names(full_model.config).items()}
+    published = {own: name for name, own in published_names(full_model.config).items()}
     norms = {
         published[name]: parameter.grad.norm().item()
         for name, parameter in full_model.named_parameters()
@@ -135,6 +137,23 @@ def test_loss_is_that_of_each_character_predicted_alone(small_model: NotaGen) ->
     assert int(count_targets(patches, mask)) == count
 
 
+@pytest.mark.parametrize("size", [1, 2, 5, 16])
+def test_patches_of_all_lengths_are_predicted_whole(size: int) -> None:
+    torch.manual_seed(0)
+    model = NotaGen(
+        ModelConfig(patch_size=size, patch_length=40, patch_layers=1, char_layers=1, hidden_size=64)
+    ).eval()
+    patches = torch.randint(1, 128, (2, 40, size))
+    patches *= torch.arange(size) < torch.arange(80).view(2, 40, 1) % (size + 1)
+    targets = patches[:, 1:].flatten(0, 1)
+    with torch.no_grad():
+        hidden = model.patch_decoder(patches[:, :-1]).flatten(0, 1)
+        log_probs = model.char_decoder(hidden, targets[:, :-1]).log_softmax(-1)
+        expected = log_probs.gather(-1, targets[..., None])[..., 0][targets != 0].sum()
+        loss = model(patches, torch.ones(2, 40), reduction="sum")
+    torch.testing.assert_close(-loss, expected)
+
+
 def test_arguments_are_left_as_they_are(small_model: NotaGen) -> None:
     patches, mask = random_batch()
     before = patches.clone(), mask.clone()
@@ -187,3 +206,118 @@ def test_batches_of_the_wrong_shape_are_refused(small_model: NotaGen) -> None:
         small_model(patches, mask[:, :5])
     with pytest.raises(ValueError, match="patches must have shape"):
         small_model(patches.repeat(1, 2, 1), mask.repeat(1, 2))
+
+
+def test_a_marked_share_of_patches_costs_what_it_costs_in_the_whole(small_model: NotaGen) -> None:
+    small_model.eval()
+    patches, mask = random_batch()
+    places = mask.clone()
+    places[:, 0] = False
+    alone = {}
+    for tune, place in places.nonzero().tolist():
+        one = torch.zeros_like(mask)
+        one[tune, place] = True
+        alone[tune, place] = small_model(patches, one, reduction="sum").item()
+        assert count_targets(patches, one) == (patches[tune, place] > 0).sum()
+    whole = small_model(patches, mask, reduction="sum").item()
+    assert whole == pytest.approx(sum(alone.values()), rel=1e-6)
+    share = mask & torch.tensor([[1, 0, 1, 0, 1, 0], [0, 1, 0, 0, 0, 0]]).bool()
+    chosen = {(0, 2), (0, 4), (1, 1)}
+    expected = sum(alone[place] for place in chosen)
+    assert small_model(patches, share, reduction="sum").item() == pytest.approx(expected, rel=1e-6)
+    found = small_model.log_probs(patches, share)
+    assert found.tolist() == pytest.approx([-alone[0, 2] - alone[0, 4], -alone[1, 1]], rel=1e-6)
+    count = sum(int((patches[place] > 0).sum()) for place in chosen)
+    assert small_model(patches, share).item() == pytest.approx(expected / count, rel=1e-6)
+
+
+def test_every_trained_parameter_has_a_gradient_from_one_patch(small_model: NotaGen) -> None:
+    patches, mask = random_batch()
+    mask[:] = torch.arange(6) == 2
+    small_model(patches, mask).backward()
+    for name, parameter in small_model.named_parameters():
+        assert (parameter.grad is not None) == parameter.requires_grad, name
+
+
+def gradients(model: NotaGen, seed: int) -> list[torch.Tensor]:
+    """Return the loss of a random batch, and the gradients, under dropout of a seed."""
+    model.zero_grad()
+    batch = random_batch()
+    torch.manual_seed(seed)
+    loss = model(*batch)
+    loss.backward()
+    learned = [weight.grad for weight in model.parameters() if weight.grad is not None]
+    return [loss.detach(), *(gradient.clone() for gradient in learned)]
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_checkpointing_changes_no_bit(dropout: float) -> None:
+    config = ModelConfig(
+        patch_length=8, patch_layers=2, char_layers=2, hidden_size=64, dropout=dropout
+    )
+    torch.manual_seed(0)
+    model = NotaGen(config)
+    kept = gradients(model, 2)
+    computed = count_block_calls(model)
+    model.checkpoint_activations()
+    again = gradients(model, 2)
+    assert all(torch.equal(one, other) for one, other in zip(kept, again, strict=True))
+    once = 2 + 2 * len(LIMITS)
+    assert len(computed) == 2 * once  # each layer forward, and once more backward
+    # what dropout draws is seen: the comparison above can fail
+    other_seed = gradients(model, 3)
+    assert torch.equal(kept[0], other_seed[0]) is (dropout == 0)
+    computed.clear()
+    model.eval()
+    gradients(model, 2)
+    assert len(computed) == once  # in training alone
+
+
+def count_block_calls(model: NotaGen) -> list[int]:
+    """Return a list that grows by one with each layer computed."""
+    calls: list[int] = []
+    for module in model.modules():
+        if isinstance(module, Block):
+            module.norm_2.register_forward_hook(lambda *_: calls.append(1))
+    return calls
+
+
+def test_checkpointing_keeps_far_less_for_the_backward_pass(small_model: NotaGen) -> None:
+    def kept_bytes() -> int:
+        storages: dict[int, int] = {}
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            loss = small_model(*random_batch())
+        del loss
+        return sum(storages.values())
+
+    whole = kept_bytes()
+    small_model.checkpoint_activations()
+    assert kept_bytes() < whole / 3
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # compiling, torch warns of itself
+def test_compiled_layers_keep_names_and_losses(small_model: NotaGen) -> None:
+    small_model.eval()
+    names = list(small_model.state_dict())
+    patches, mask = random_batch()
+    expected = gradients(small_model, 0)
+    one = small_model(patches[:1, :4], mask[:1, :4]).item()
+    generated = small_model.patch_decoder(patches)
+    small_model.compile_layers()
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    found = gradients(small_model, 0)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+    assert small_model(patches[:1, :4], mask[:1, :4]).item() == pytest.approx(one, rel=1e-6)
+    torch.testing.assert_close(small_model.patch_decoder(patches), generated)
+    assert list(small_model.state_dict()) == names
+    # other lengths need no other graph, but for batches of one and of none
+    for length in (3, 4, 5, 6):
+        small_model(patches[:, :length], mask[:, :length])
+    assert 0 < torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 3

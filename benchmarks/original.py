@@ -1,0 +1,83 @@
+"""NotaGen's training computation as its authors' code does it, on our weights.
+
+One-hot characters as 64-bit integers through a dense layer, attention as two products with a
+softmax between, GELU operation by operation, 17 slots for each patch however few characters it
+holds. Written anew from the
+description in arXiv:2502.18008 and from what the published code computes; the losses are equal.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import cast
+
+import torch
+import torch.nn.functional as F  # noqa: N812 -- its usual name
+from torch import Tensor
+
+from notagen.model.config import HEAD_SIZE
+from notagen.model.decoders import Attention, Block, Transformer
+from notagen.model.notagen import NotaGen
+from notagen.tokenizer.vocabulary import PAD, SIZE
+
+_IGNORED = -100
+
+
+def original_loss(
+    model: NotaGen, patches: Tensor, mask: Tensor, *, one_hot: bool = True, eager: bool = True
+) -> Tensor:
+    """Return the mean loss over the characters of all patches but the first, in nats.
+
+    Args:
+        model: Its weights are used, and its dropout while in training mode.
+        patches: (B, P, S), integers 0 to 127.
+        mask: (B, P), bool.
+        one_hot: Whether patches are embedded through one-hot vectors; else our sum of rows.
+        eager: Whether the layers go operation by operation; else our own.
+    """
+    patch_decoder, char_decoder = model.patch_decoder, model.char_decoder
+    if one_hot:
+        vectors = F.one_hot(patches.long(), SIZE).flatten(2).to(patch_decoder.table.dtype)
+        embedded = F.linear(vectors, patch_decoder.table.T, patch_decoder.bias)
+        hidden = _transform(patch_decoder.transformer, embedded, eager=eager)
+    else:
+        hidden = patch_decoder(patches)
+    predicted = mask[:, 1:]
+    characters = patches[:, 1:][predicted].long()
+    slots = torch.cat(
+        [hidden[:, :-1][predicted][:, None], F.embedding(characters, char_decoder.table)], dim=1
+    )
+    states = _transform(char_decoder.transformer, slots, eager=eager)
+    logits = F.linear(states, char_decoder.table)[:, :-1].float()
+    targets = characters.masked_fill(characters == PAD, _IGNORED)
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=_IGNORED)
+
+
+def _transform(transformer: Transformer, x: Tensor, *, eager: bool) -> Tensor:
+    if not eager:
+        ours: Tensor = transformer(x)
+        return ours
+    dropout = transformer.dropout if transformer.training else 0.0
+    x = F.dropout(x + transformer.positions[: x.shape[1]], dropout)
+    for block in cast(Iterable[Block], transformer.blocks):
+        attended = _attend(block.attention, block.norm_1(x), dropout)
+        x = x + F.dropout(attended, dropout)
+        inner = _gelu(block.expand(block.norm_2(x)))
+        x = x + F.dropout(block.contract(inner), dropout)
+    normed: Tensor = transformer.norm(x)
+    return normed
+
+
+def _gelu(x: Tensor) -> Tensor:
+    # step by step, as the GPT-2 of the transformers package, which the authors use
+    return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * torch.pow(x, 3))))
+
+
+def _attend(attention: Attention, x: Tensor, dropout: float) -> Tensor:
+    batch, length, _ = x.shape
+    shape = (batch, length, 3, attention.num_heads, HEAD_SIZE)
+    queries, keys, values = attention.qkv(x).view(shape).permute(2, 0, 3, 1, 4).unbind()
+    scores = queries @ keys.transpose(-1, -2) / HEAD_SIZE**0.5
+    future = torch.full((length, length), torch.finfo(scores.dtype).min, device=x.device).triu(1)
+    weights = F.dropout((scores + future).softmax(-1).to(values.dtype), dropout)
+    output: Tensor = attention.output((weights @ values).transpose(1, 2).flatten(2))
+    return output
