@@ -13,7 +13,7 @@ CONFIG = FinetuneConfig(
     run_folder=STAGE / "runs" / "demo",
     weights=ROOT / "pretrain" / "runs" / "demo" / "best",
     epochs=7,
-    batch_size=1,
+    patches_per_step=144,
     # for the demonstration's small model; 1e-5 suits the sizes of the paper
     peak_learning_rate=1e-3,
     schedule="cosine",

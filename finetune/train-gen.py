@@ -15,7 +15,8 @@ from notagen.model.weights import load_model
 from notagen.stages import FinetuneConfig
 from notagen.tokenizer.patches import PatchTokenizer
 from notagen.training.data import TuneDataset
-from notagen.training.run import describe_result, start, train
+from notagen.training.lora import add_lora
+from notagen.training.run import describe_launch, describe_result, start, train
 
 
 def main(config: FinetuneConfig) -> None:
@@ -27,6 +28,8 @@ def main(config: FinetuneConfig) -> None:
 
     # Model: weights and shape as pretraining left them, or as published
     model = load_model(config.weights)
+    if config.lora_rank is not None:
+        add_lora(model, rank=config.lora_rank)
 
     # Data: index -> tunes with their prompts, each epoch in another near key -> patches
     tokenizer = PatchTokenizer(model.config.patch_size, model.config.patch_length)
@@ -45,12 +48,10 @@ def main(config: FinetuneConfig) -> None:
         prompted=config.prompted,
         seed=config.seed,
     )
-    with_prompt = sum(entry.prompt is not None for entry in train_tunes.entries)
     accelerator.print(
-        f"{len(train_tunes)} tunes to learn from ({with_prompt} name period, composer and "
-        f"instrumentation), {len(eval_tunes)} to measure on; start: {config.weights}; "
-        f"{accelerator.num_processes} processes, {accelerator.device}, precision "
-        f"{accelerator.mixed_precision}"
+        f"{len(train_tunes)} tunes to learn from ({train_tunes.num_prompted} name period, composer "
+        f"and instrumentation), {len(eval_tunes)} to measure on; start: {config.weights}; "
+        f"{describe_launch(accelerator, model)}"
     )
 
     # Each epoch: train, evaluate, write last/ and best/, save a checkpoint (training/run.py)

@@ -30,14 +30,22 @@ class FinetuneConfig(TrainConfig):
     """Settings of fine-tuning: a trained model learns from fewer tunes, each after its prompt."""
 
     weights: Path
-    """Weights to start from: a folder with model.safetensors, or a published .pth file. The
-    model's shape is read from them."""
+    """Weights to start from: a folder with model.safetensors, a published .pth file, or the name of
+    published weights, such as `notagen-x`. The model's shape is read from them."""
+    lora_rank: int | None = None
+    """Learn only corrections of this rank to the linear layers (LoRA), for small GPUs: 8 to 64;
+    None learns all weights. best/ and last/ hold whole models either way."""
     keys: Literal["all", "near", "original"] = "near"
     """Keys to learn from: all 15, those within three semitones of the tune's own, or its own."""
     prompted: bool = True
     """Put period, composer and instrumentation before the tunes that have them."""
     peak_learning_rate: float = 1e-5
     """Reached after warmup_steps."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.lora_rank is not None and self.lora_rank < 1:
+            raise ValueError(f"lora_rank must be >= 1 or None, got {self.lora_rank}")
 
 
 Source = Literal[
@@ -66,6 +74,12 @@ class DataConfig:
     `folder`."""
     metadata: Path | None = None
     """JSONL file about the files of `folder`: path, composer, period, instrumentation, work, ..."""
+    period: str = ""
+    """Period of the scores in `folder`, such as `Romantic`, where the metadata names none."""
+    composer: str = ""
+    """Their composer, such as `Schubert, Franz`."""
+    instrumentation: str = ""
+    """What they are for, such as `Art Song`."""
     download_from: str = "https://codeload.github.com"
     """Server of the public collections, or one that stands in for it."""
     limit: int | None = None
@@ -94,9 +108,10 @@ class DataConfig:
         check_fields(self)
         if self.source == "folder" and self.folder is None:
             raise ValueError("folder must be set for the source 'folder', got None")
-        if self.source != "folder" and (self.folder or self.metadata):
+        if self.source != "folder" and (self.folder or self.metadata or self.labels):
             raise ValueError(
-                f"folder and metadata go with the source 'folder', got {self.source!r}"
+                f"folder, metadata, period, composer and instrumentation go with the source "
+                f"'folder', got {self.source!r}"
             )
         if not 0 < self.eval_share < 1:
             raise ValueError(f"eval_share must be > 0 and < 1, got {self.eval_share}")
@@ -108,6 +123,12 @@ class DataConfig:
             raise ValueError(
                 f"scheduler goes with the backend 'dask' or 'ray', got {self.backend!r}"
             )
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What the settings say of all scores in `folder`; empty where they say nothing."""
+        names = ("period", "composer", "instrumentation")
+        return {name: getattr(self, name) for name in names if getattr(self, name)}
 
     def run_batch(
         self, function: Callable[[Item], Result], items: Iterable[Item]
@@ -130,7 +151,8 @@ class GenerateConfig:
     """Settings of inference/generate.py."""
 
     weights: Path
-    """A folder with model.safetensors, or a published .pth file."""
+    """A folder with model.safetensors, a published .pth file, or the name of published weights,
+    such as `notagen-x`."""
     out: Path
     """Receives original/, interleaved/, musicxml/, midi/, svg/ and generations.jsonl."""
     period: str = ""

@@ -19,7 +19,7 @@ CONFIG = PretrainConfig(
         patch_length=512, patch_layers=4, char_layers=2, hidden_size=192, dropout=0.0
     ),
     epochs=4,
-    batch_size=1,
+    patches_per_step=144,
     peak_learning_rate=1.5e-3,
     schedule="cosine",
     warmup_steps=50,

@@ -15,7 +15,7 @@ from notagen.model.notagen import NotaGen
 from notagen.stages import PretrainConfig
 from notagen.tokenizer.patches import PatchTokenizer
 from notagen.training.data import TuneDataset
-from notagen.training.run import describe_result, start, train
+from notagen.training.run import describe_launch, describe_result, start, train
 
 
 def main(config: PretrainConfig) -> None:
@@ -45,11 +45,9 @@ def main(config: PretrainConfig) -> None:
 
     # Model: new, of the shape that config.py names
     model = NotaGen(config.model)
-    num_parameters = sum(weight.numel() for weight in model.parameters())
     accelerator.print(
         f"{len(train_tunes)} tunes to learn from, {len(eval_tunes)} to measure on; "
-        f"{num_parameters:,} parameters, {accelerator.num_processes} processes, "
-        f"{accelerator.device}, precision {accelerator.mixed_precision}"
+        f"{describe_launch(accelerator, model)}"
     )
 
     # Each epoch: train, evaluate, write last/ and best/, save a checkpoint (training/run.py)

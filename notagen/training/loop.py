@@ -1,21 +1,24 @@
-"""One epoch of training, one evaluation: pretraining and fine-tuning alike."""
+"""The steps of an epoch, and an evaluation: pretraining and fine-tuning alike."""
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import psutil
 import torch
 from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
 from accelerate.scheduler import AcceleratedScheduler
-from accelerate.utils import gather_object
+from accelerate.utils import DistributedType, gather_object
 from torch import nn
 from tqdm import tqdm
 
 from notagen.model.notagen import count_targets
 from notagen.training.batching import Batch
+from notagen.training.ema import Ema
+from notagen.training.spikes import SpikeGuard
 
 Item = TypeVar("Item")
 
@@ -31,12 +34,14 @@ class StepResult:
     learning_rate: float
     """The rate this step was taken with."""
     patches_per_second: float
-    """Patches learned from, padding not counted."""
+    """Patches read, padding not counted."""
+    memory_gigabytes: float
+    """Most that this process has held on its GPU; without one, what it holds in memory now."""
     skipped: bool
-    """Whether the gradient was not finite, so that nothing moved."""
+    """Whether the gradient was not finite or a spike, so that nothing moved."""
 
 
-def train_epoch(
+def train_steps(
     accelerator: Accelerator,
     model: nn.Module,
     optimizer: AcceleratedOptimizer,
@@ -45,53 +50,68 @@ def train_epoch(
     *,
     num_steps: int,
     max_gradient_norm: float,
-    on_step: Callable[[StepResult], None],
-) -> None:
-    """Take the optimizer steps of an epoch, or of what is left of it.
+    guard: SpikeGuard,
+    ema: Ema | None,
+) -> Iterator[StepResult]:
+    """Take optimizer steps, yielding what each came to after it is taken, on every process.
 
     The gradient is that of the mean over the characters of all batches of a step, on all
     processes: 8 batches of one piece count as one batch of 8. A step whose gradient is not finite
-    is skipped: weights, optimizer and schedule stay as they are.
+    or far too long is skipped: weights, their average, optimizer and schedule stay as they are.
 
     Args:
         accelerator: Prepared the next three; steps its own schedule only when told.
         model: A NotaGen model.
         optimizer: Over the model's parameters.
         schedule: Moved on once an optimizer step.
-        steps: This process's batches of each step, as many as the accelerator accumulates.
+        steps: This process's batches of each step; every process has as many.
         num_steps: How many steps there are, for the progress bar.
         max_gradient_norm: Longer gradients are scaled down to it, > 0.
-        on_step: Told of each step after it is taken, on every process.
+        guard: Judges the gradients' norms.
+        ema: The average of the weights that follows them, if any.
     """
     model.train()
-    shares = accelerator.num_processes * accelerator.gradient_accumulation_steps
-    started = time.perf_counter()
-    for batches in _with_bar(accelerator, steps, total=num_steps, unit="step"):
-        on_device = [batch.to(accelerator.device) for batch in batches]
-        sizes = sum(_sizes(batch) for batch in on_device)
-        characters, patches = accelerator.reduce(sizes, reduction="sum")
-        nll = torch.zeros((), device=accelerator.device)
-        for batch in on_device:
-            with accelerator.accumulate(model):
-                batch_nll = model(batch.patches, batch.mask, reduction="sum") * batch.weight
-                # backward() divides by the accumulation steps, and processes average gradients
-                accelerator.backward(batch_nll * (shares / characters))
-                nll += batch_nll.detach()
-                if accelerator.sync_gradients:
-                    norm = accelerator.clip_grad_norm_(model.parameters(), max_gradient_norm)
-                    gradient_norm = float(norm)
-                    learning_rate = schedule.get_last_lr()[0]
-                    finite = math.isfinite(gradient_norm)
-                    # a scaler refuses such a step by itself and lowers its scale
-                    if finite or accelerator.scaler is not None:
-                        optimizer.step()
-                    if finite:
-                        schedule.step()
-                    optimizer.zero_grad()
-        loss = float(accelerator.reduce(nll, reduction="sum") / characters)
-        seconds = time.perf_counter() - started
-        on_step(StepResult(loss, gradient_norm, learning_rate, int(patches) / seconds, not finite))
+    with progress_bar(accelerator, steps, total=num_steps, unit="step") as bar:
         started = time.perf_counter()
+        for batches in bar:
+            on_device = [batch.to(accelerator.device) for batch in batches]
+            characters, patches = accelerator.reduce(_sizes(on_device), reduction="sum")
+            # processes average gradients, and backward() divides by the accumulation steps
+            accelerator.gradient_accumulation_steps = len(batches)
+            accelerator.step = 0
+            scale = accelerator.num_processes / characters.clamp(min=1)
+            if accelerator.distributed_type != DistributedType.DEEPSPEED:  # whose does not
+                scale *= len(batches)
+            nll = torch.zeros((), device=accelerator.device)
+            for batch in on_device:
+                with accelerator.accumulate(model):
+                    batch_nll = model(batch.patches, batch.mask, reduction="sum") * batch.weight
+                    accelerator.backward(batch_nll * scale)
+                    nll += batch_nll.detach()
+            norm = accelerator.clip_grad_norm_(model.parameters(), max_gradient_norm)
+            gradient_norm = float(norm)
+            learning_rate = schedule.get_last_lr()[0]
+            finite = math.isfinite(gradient_norm)
+            skipped = not finite or guard.is_spike(gradient_norm)
+            if not skipped:
+                optimizer.step()
+                schedule.step()
+                if ema is not None:
+                    ema.update()
+            elif accelerator.scaler is not None:
+                if finite:  # it has unscaled, and wants to be told that the step is over
+                    accelerator.scaler.update()
+                else:  # it refuses the step by itself and lowers its scale
+                    optimizer.step()
+            optimizer.zero_grad()
+            loss = float(accelerator.reduce(nll, reduction="sum") / characters.clamp(min=1))
+            rate = int(patches) / (time.perf_counter() - started)
+            memory = _memory_gigabytes(accelerator.device)
+            bar.set_postfix_str(f"loss {loss:.3f}, {rate:.0f} patches/s, {memory:.1f} GB", False)
+            yield StepResult(loss, gradient_norm, learning_rate, rate, memory, skipped)
+            # what was done between two steps, an evaluation or a checkpoint, is not theirs
+            started = time.perf_counter()
+            model.train()
 
 
 def evaluate(
@@ -103,36 +123,36 @@ def evaluate(
 
     Args:
         accelerator: Prepared the model.
-        model: A NotaGen model; left in training mode.
-        batches: This process's share; shares may be unequal.
-        num_batches: How many the main process has, for the progress bar.
+        model: A NotaGen model; left in evaluation mode.
+        batches: This process's share; every process has as many.
+        num_batches: How many, for the progress bar.
     """
-    # not the distributed model: its forward pass may wait for processes that have no batch left
-    inner = accelerator.unwrap_model(model, keep_fp32_wrapper=True)
-    inner.eval()
+    model.eval()
     nll, characters = 0.0, 0
-    with torch.no_grad():
-        for batch in _with_bar(
-            accelerator, batches, total=num_batches, unit="batch", desc="evaluate"
-        ):
+    with (
+        torch.no_grad(),
+        progress_bar(accelerator, batches, total=num_batches, unit="batch", desc="evaluate") as bar,
+    ):
+        for batch in bar:
             shown = batch.to(accelerator.device)
-            nll += float(inner(shown.patches, shown.mask, reduction="sum"))
-            characters += int(count_targets(shown.patches, shown.mask))
-    inner.train()
+            batch_nll = float(model(shown.patches, shown.mask, reduction="sum"))
+            if batch.weight:
+                nll += batch_nll
+                characters += int(count_targets(shown.patches, shown.mask))
     totals: list[tuple[float, int]] = gather_object([(nll, characters)])
     return math.fsum(total[0] for total in totals) / sum(total[1] for total in totals)
 
 
-def _with_bar(
+def progress_bar(
     accelerator: Accelerator,
     items: Iterable[Item],
     *,
     total: int,
     unit: str,
     desc: str | None = None,
-) -> Iterable[Item]:
+) -> "tqdm[Item]":
     """Return the items under a progress bar, drawn by one process of each machine."""
-    bar: Iterable[Item] = tqdm(
+    return tqdm(
         items,
         total=total,
         unit=unit,
@@ -142,10 +162,16 @@ def _with_bar(
         disable=not accelerator.is_local_main_process,
         leave=False,
     )
-    return bar
 
 
-def _sizes(batch: Batch) -> torch.Tensor:
-    """Return the predicted characters and the patches of a batch, (2,)."""
-    sizes = torch.stack([count_targets(batch.patches, batch.mask), batch.mask.sum()])
-    return sizes * batch.weight
+def _sizes(batches: Sequence[Batch]) -> torch.Tensor:
+    """Return the predicted characters and the patches of a step's batches, (2,)."""
+    characters = sum(count_targets(batch.patches, batch.mask) * batch.weight for batch in batches)
+    patches = sum(batch.num_patches for batch in batches)
+    return torch.stack([torch.as_tensor(characters), torch.as_tensor(patches).to(characters)])
+
+
+def _memory_gigabytes(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    return float(psutil.Process().memory_info().rss / 1e9)

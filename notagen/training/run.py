@@ -1,36 +1,42 @@
 """A whole training run: the one body of pretraining and fine-tuning."""
 
 import dataclasses
+import hashlib
 import importlib.util
 import logging
 import math
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accelerate import Accelerator
-from accelerate.utils import DistributedType, set_seed
+from accelerate.utils import set_seed
 
 from notagen.foundation.errors import InputError
 from notagen.foundation.files import sha256
+from notagen.generation.prompts import Prompt
 from notagen.model.notagen import NotaGen
 from notagen.model.weights import weights_sha256
-from notagen.training.batching import eval_batches, plan_epoch, train_batches
+from notagen.training.batching import count_steps, eval_batches, plan_epoch, train_batches
 from notagen.training.data import TuneDataset
-from notagen.training.loop import StepResult, evaluate, train_epoch
+from notagen.training.ema import Ema
+from notagen.training.launch import check_launch, describe_sharing, whole_model
+from notagen.training.loop import StepResult, evaluate, train_steps
 from notagen.training.runs import Progress, RunFolder, Scalar
 from notagen.training.schedule import make_optimizer, make_schedule
 from notagen.training.settings import FREE_FIELDS, TrainConfig
+from notagen.training.spikes import SpikeGuard
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-_LAUNCHES = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU}
 _SPELLED = {
     "precision": "precision (--mixed_precision of accelerate launch)",
+    "sharing": "sharing (--config_file of accelerate launch)",
     "train_index_sha256": "train_index of SHA-256",
     "eval_index_sha256": "eval_index of SHA-256",
+    "train_lengths_sha256": "training texts whose lengths have the SHA-256",
     "weights_sha256": "weights of SHA-256",
-    "tunes_per_step": "batch_size x accumulation_steps x processes",
     "cosine_steps": "the length of its cosine in steps (epochs, max_steps)",
 }
 """What decides a compared value that is no setting itself."""
@@ -43,7 +49,7 @@ def start(config: TrainConfig) -> Accelerator:
     Precision, number of processes and device are those of `accelerate launch` or `torchrun`.
 
     Raises:
-        InputError: If the tracker is not installed or the launch asks for sharded weights.
+        InputError: If the tracker is not installed, or what `check_launch` refuses.
     """
     tracked = config.tracker != "none"
     if tracked and importlib.util.find_spec(config.tracker) is None:
@@ -51,18 +57,14 @@ def start(config: TrainConfig) -> Accelerator:
             f"tracker = {config.tracker!r} is not installed; run: pip install {config.tracker}"
         )
     accelerator = Accelerator(
-        gradient_accumulation_steps=config.accumulation_steps,
         log_with=config.tracker if tracked else None,
         project_dir=config.run_folder / "trackers",
         # else N processes would move the schedule on N times a step
         step_scheduler_with_optimizer=False,
     )
-    if accelerator.distributed_type not in _LAUNCHES:
-        raise InputError(
-            f"launched as {accelerator.distributed_type.value}; wanted one process, or several "
-            f"that each hold the whole model (--multi_gpu)"
-        )
-    set_seed(config.seed, device_specific=True)
+    check_launch(accelerator, config)
+    # the same first weights on every process; what is drawn in training differs
+    set_seed(config.seed)
     return accelerator
 
 
@@ -77,8 +79,9 @@ def train(
 ) -> Progress:
     """Train until the epochs or `max_steps` are done, going on from the newest checkpoint.
 
-    Each epoch ends with an evaluation, weights in `last/` (in `best/` too if the loss is the
-    lowest so far) and a checkpoint. A run that is done already is left as it is.
+    Each epoch, and each `eval_steps` steps, ends with an evaluation, weights in `last/` (in `best/`
+    too if the loss is the lowest so far) and a checkpoint. A run that is done already is left as it
+    is.
 
     Args:
         accelerator: From `start`.
@@ -101,71 +104,110 @@ def train(
         if accelerator.is_main_process:
             _logger.info(message)
 
-    rank, num_processes = accelerator.process_index, accelerator.num_processes
-    accumulation_steps = accelerator.gradient_accumulation_steps
-    tunes_per_step = config.batch_size * accumulation_steps * num_processes
-    steps_per_epoch = math.ceil(len(train_tunes) / tunes_per_step)
+    steps_per_epoch = count_steps(train_tunes.lengths, config.patches_per_step)
     total_steps = config.epochs * steps_per_epoch
     if config.max_steps is not None:
         total_steps = min(total_steps, config.max_steps)
 
-    # Optimizer and schedule: each built once, counted in optimizer steps
+    # Model, optimizer, schedule, each built once; the schedule is counted in optimizer steps
+    if config.checkpoint_activations:
+        model.checkpoint_activations()
+    if config.compile_layers:
+        model.compile_layers()
     bare_optimizer = make_optimizer(
-        model, peak_learning_rate=config.peak_learning_rate, weight_decay=config.weight_decay
+        model,
+        peak_learning_rate=config.peak_learning_rate,
+        weight_decay=config.weight_decay,
+        eight_bit=config.eight_bit_optimizer,
     )
     bare_schedule = make_schedule(
         bare_optimizer, config.schedule, warmup_steps=config.warmup_steps, total_steps=total_steps
     )
     prepared, optimizer, schedule = accelerator.prepare(model, bare_optimizer, bare_schedule)
+    set_seed(config.seed, device_specific=True)
+    ema = None if config.ema_decay is None else Ema(model, config.ema_decay)
+    guard = SpikeGuard(config.spike_factor)
 
     # Run folder: if there is a checkpoint in it, it is loaded here
     settings = _settings(config) | _settings(model.config, prefix="model.")
     settings |= {
         "precision": accelerator.mixed_precision,
+        "sharing": describe_sharing(accelerator),
         "train_index_sha256": sha256(train_tunes.index),
         "eval_index_sha256": sha256(eval_tunes.index),
+        # where an index does not say them, the texts decide them, and they decide what a step is
+        "train_lengths_sha256": hashlib.sha256(train_tunes.lengths.tobytes()).hexdigest(),
         "weights_sha256": None if weights is None else weights_sha256(weights),
         # what a cosine's length depends on stands before it: the first difference is reported
-        "tunes_per_step": tunes_per_step,
         "cosine_steps": total_steps if config.schedule == "cosine" else None,
     }
     run = RunFolder(config.run_folder, accelerator, keep_checkpoints=config.keep_checkpoints)
-    progress = run.begin(settings, free=FREE_FIELDS, spelled=_SPELLED, fresh=config.fresh)
-    if progress.step >= total_steps:
+    progress = run.begin(settings, free=FREE_FIELDS, spelled=_SPELLED, fresh=config.fresh, ema=ema)
+    if progress.spikes:
+        guard.load_state_dict(progress.spikes)
+    if end := _end(progress, config, total_steps):
         tell(
-            f"{config.run_folder} is finished: {_spell(progress)}. Nothing was trained now; "
+            f"{config.run_folder} is finished: {_spell(progress)}, {end}. Nothing was trained now; "
             f"--fresh deletes this run and starts anew, --run-folder starts another beside it"
         )
         return progress
     if progress.step:
         tell(f"{config.run_folder} goes on: {_spell(progress)}")
     if config.tracker != "none":
-        accelerator.init_trackers("notagen", config=settings)
-
-    def on_step(result: StepResult) -> None:
-        progress.step += 1
-        progress.step_in_epoch += 1
-        progress.skipped_steps += result.skipped
-        run.log(
-            progress.step,
-            {
-                "epoch": progress.epoch,
-                "loss": result.loss if math.isfinite(result.loss) else None,
-                "learning_rate": result.learning_rate,
-                "gradient_norm": None if result.skipped else result.gradient_norm,
-                "patches_per_second": round(result.patches_per_second, 2),
-                "skipped_steps": progress.skipped_steps,
-            },
+        trackers = config.run_folder / "trackers"
+        trackers.mkdir(exist_ok=True)
+        # without a folder of its own wandb writes where the script was started
+        accelerator.init_trackers(
+            "notagen", config=settings, init_kwargs={"wandb": {"dir": str(trackers)}}
         )
-        # the last step of an epoch or a run has its checkpoint after the evaluation
-        ends = progress.step == total_steps or progress.step_in_epoch == steps_per_epoch
-        if progress.step % config.save_steps == 0 and not ends:
-            run.save_checkpoint(progress)
 
-    while progress.step < total_steps:
+    def save() -> None:
+        progress.spikes = guard.state_dict()
+        run.save_checkpoint(progress, ema=ema)
+
+    def measure() -> None:
+        """Evaluate, write last/ and perhaps best/, then a checkpoint."""
+        batches, num_batches = eval_batches(
+            eval_tunes,
+            patches_per_batch=config.patches_per_batch,
+            rank=accelerator.process_index,
+            num_processes=accelerator.num_processes,
+            workers=config.workers,
+        )
+        with ema.applied() if ema is not None else nullcontext():
+            loss = evaluate(accelerator, prepared, batches, num_batches=num_batches)
+            finite = math.isfinite(loss)
+            run.log(progress.step, {"epoch": progress.epoch, "eval_loss": loss if finite else None})
+            whole = whole_model(accelerator, prepared, model)
+            run.save_weights(whole, "last")
+            progress.stale_evaluations += 1
+            if finite and (progress.best_loss is None or loss < progress.best_loss):
+                progress.best_loss, progress.stale_evaluations = loss, 0
+                run.save_weights(whole, "best")
+        if progress.step_in_epoch == steps_per_epoch:
+            progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
+        run.plot(ended=_end(progress, config, total_steps) is not None)
+        save()
+        measured = f"{loss:.4f} nats per character" if finite else "not finite"
+        tell(f"{_spell(progress)}, evaluation loss {measured}")
+
+    def sample() -> None:
+        """Let the model write a piece, for the prompt of one evaluation tune after another."""
+        number = progress.step // (config.sample_steps or 1) - 1
+        prompt = eval_tunes.entry(number % len(eval_tunes)).prompt if config.prompted else None
+        with ema.applied() if ema is not None else nullcontext():
+            whole = whole_model(accelerator, prepared, model)
+            if whole is not None:
+                whole.to(accelerator.device)
+            written = run.save_sample(
+                whole, progress.step, prompt=Prompt(*prompt) if prompt else None, seed=config.seed
+            )
+        tell(f"step {progress.step}, sample: {written}")
+
+    while not _end(progress, config, total_steps):
         plan = plan_epoch(
             train_tunes.lengths,
-            pieces_per_step=tunes_per_step,
+            patches_per_step=config.patches_per_step,
             seed=config.seed,
             epoch=progress.epoch,
         )
@@ -174,12 +216,13 @@ def train(
             train_tunes,
             left,
             epoch=progress.epoch,
-            rank=rank,
-            num_processes=num_processes,
-            accumulation_steps=accumulation_steps,
+            rank=accelerator.process_index,
+            num_processes=accelerator.num_processes,
+            patches_per_batch=config.patches_per_batch,
+            sampled_share=config.sampled_share,
             workers=config.workers,
         )
-        train_epoch(
+        for result in train_steps(
             accelerator,
             prepared,
             optimizer,
@@ -187,33 +230,62 @@ def train(
             steps,
             num_steps=len(left),
             max_gradient_norm=config.max_gradient_norm,
-            on_step=on_step,
-        )
-        batches = eval_batches(
-            eval_tunes,
-            batch_size=config.batch_size,
-            rank=rank,
-            num_processes=num_processes,
-            workers=config.workers,
-        )
-        # the main process has no fewer batches than another
-        num_batches = math.ceil(len(eval_tunes) / (config.batch_size * num_processes))
-        eval_loss = evaluate(accelerator, prepared, batches, num_batches=num_batches)
-        finite = math.isfinite(eval_loss)
-        run.log(
-            progress.step, {"epoch": progress.epoch, "eval_loss": eval_loss if finite else None}
-        )
-        run.save_weights(model, "last")
-        if finite and (progress.best_loss is None or eval_loss < progress.best_loss):
-            progress.best_loss = eval_loss
-            run.save_weights(model, "best")
-        if progress.step_in_epoch == steps_per_epoch:
-            progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
-        run.save_checkpoint(progress)
-        measured = f"{eval_loss:.4f} nats per character" if finite else "not finite"
-        tell(f"{_spell(progress)}, evaluation loss {measured}")
+            guard=guard,
+            ema=ema,
+        ):
+            progress.step += 1
+            progress.step_in_epoch += 1
+            progress.skipped_steps += result.skipped
+            run.log(progress.step, _metrics(result, progress))
+            if _is_due(progress.step, config.sample_steps):
+                sample()
+            ends = progress.step == total_steps or progress.step_in_epoch == steps_per_epoch
+            if ends or _is_due(progress.step, config.eval_steps):
+                measure()
+                if _end(progress, config, total_steps):
+                    break
+            elif _is_due(progress.step, config.save_steps):
+                save()
+    accelerator.wait_for_everyone()
     accelerator.end_training()
+    if progress.step < total_steps:
+        tell(f"stopped early: {_end(progress, config, total_steps)}")
     return progress
+
+
+def _is_due(step: int, every: int | None) -> bool:
+    return every is not None and step % every == 0
+
+
+def _end(progress: Progress, config: TrainConfig, total_steps: int) -> str | None:
+    """Return why a run is at its end, in a few words; None if it goes on."""
+    if progress.step >= total_steps:
+        return "all steps taken"
+    if config.patience is not None and progress.stale_evaluations >= config.patience:
+        return f"{progress.stale_evaluations} evaluations without a lower loss (patience)"
+    return None
+
+
+def _metrics(result: StepResult, progress: Progress) -> dict[str, Scalar]:
+    """Return one step's line of metrics.jsonl; what is not finite is null."""
+    return {
+        "epoch": progress.epoch,
+        "loss": result.loss if math.isfinite(result.loss) else None,
+        "learning_rate": result.learning_rate,
+        "gradient_norm": result.gradient_norm if math.isfinite(result.gradient_norm) else None,
+        "patches_per_second": round(result.patches_per_second, 2),
+        "memory_gigabytes": round(result.memory_gigabytes, 3),
+        "skipped_steps": progress.skipped_steps,
+    }
+
+
+def describe_launch(accelerator: Accelerator, model: NotaGen) -> str:
+    """Return a few words on what trains: size, processes, device, precision."""
+    learned = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    return (
+        f"{learned:,} parameters to learn, {accelerator.num_processes} processes, "
+        f"{accelerator.device}, precision {accelerator.mixed_precision}"
+    )
 
 
 def describe_result(config: TrainConfig, progress: Progress) -> str:
@@ -225,7 +297,7 @@ def describe_result(config: TrainConfig, progress: Progress) -> str:
             f"peak_learning_rate and --fresh)"
         )
     return (
-        f"best weights after {progress.step} steps: {config.run_folder / 'best'} (evaluation loss "
+        f"{progress.step} steps taken; best weights: {config.run_folder / 'best'} (evaluation loss "
         f"{progress.best_loss:.4f} nats per character)"
     )
 

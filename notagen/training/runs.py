@@ -5,22 +5,34 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from safetensors import SafetensorError
 
 from notagen.foundation.config import check_fields
 from notagen.foundation.errors import InputError, MissingInputError
-from notagen.foundation.files import write_text
+from notagen.foundation.files import sha256, write_text
+from notagen.generation.prompts import Prompt
 from notagen.model.notagen import NotaGen
 from notagen.model.weights import save_model
+from notagen.training.ema import Ema
+from notagen.training.plots import plot_losses
+from notagen.training.samples import write_sample
+from notagen.training.spikes import SpikeGuard
 
 Scalar = str | int | float | bool | None
 
-_RESULTS = ("checkpoints", "best", "last", "trackers", "metrics.jsonl")
+_RESULTS = ("checkpoints", "best", "last", "samples", "trackers", "metrics.jsonl", "loss.png")
+_EMA_NAME = "ema.pt"
 _UNFINISHED = (".checkpoints.part", ".best.part", ".last.part")
+_SECONDS_BETWEEN_PLOTS = 60
 _STEP = re.compile(r"step-\d{8,}")
 
 
@@ -35,19 +47,24 @@ class Progress:
     step_in_epoch: int = 0
     """Steps taken of the epoch that is under way."""
     skipped_steps: int = 0
-    """Steps whose gradient was not finite."""
+    """Steps whose gradient was not finite or a spike."""
     best_loss: float | None = None
     """Lowest evaluation loss so far, nats per character."""
+    stale_evaluations: int = 0
+    """Evaluations since the one with the lowest loss."""
+    spikes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """What the guard against spikes remembers."""
 
 
 class RunFolder:
     """The folder of one run, written by the main process, read by all.
 
-    Layout: `config.json` (settings), `metrics.jsonl` (a line a step or evaluation),
-    `checkpoints/step-<n>/` (all that resuming needs), `best/` and `last/` (weights). A checkpoint
-    appears whole, by a rename, and older ones are deleted only then: a kill at any time leaves the
-    newest as it was. A run's first checkpoint has its unfinished folder from the beginning: while
-    that is there, what else the folder holds is of a run that never came so far, and may go.
+    Layout: `config.json` (settings), `metrics.jsonl` (a line a step or evaluation), `loss.png`,
+    `checkpoints/step-<n>/` (all that resuming needs), `best/` and `last/` (weights), `samples/`
+    (pieces that the model wrote). A checkpoint appears whole, by a rename, and older ones are
+    deleted only then: a kill at any time leaves the newest as it was. A run's first checkpoint has
+    its unfinished folder from the beginning: while that is there, what else the folder holds is of
+    a run that never came so far, and may go.
     Every method is to be called on every process.
 
     Args:
@@ -65,6 +82,7 @@ class RunFolder:
         self._is_first = False
         self._config = folder / "config.json"
         self._metrics = folder / "metrics.jsonl"
+        self._plot_due = time.monotonic() + _SECONDS_BETWEEN_PLOTS
 
     def begin(
         self,
@@ -73,6 +91,7 @@ class RunFolder:
         free: frozenset[str],
         fresh: bool,
         spelled: Mapping[str, str] | None = None,
+        ema: Ema | None = None,
     ) -> Progress:
         """Load the newest checkpoint if there is one, else begin a new run.
 
@@ -82,6 +101,7 @@ class RunFolder:
             free: Names of settings that may differ from those the run was begun with.
             fresh: Whether to delete an earlier run and start anew.
             spelled: For messages, what to call settings that the user knows by another name.
+            ema: The average of the weights, to be loaded with them.
 
         Returns:
             How far the run had come at that checkpoint; all zeros for a new run.
@@ -96,7 +116,8 @@ class RunFolder:
         progress = Progress()
         if newest is not None:
             self._check_settings(settings, free, spelled or {})
-            progress, metrics_bytes = _read_progress(newest)
+            progress, metrics_bytes, files = _read_progress(newest)
+            self._check_files(newest, files)
         else:
             self._check_deletable(fresh=fresh)
         # nobody writes before everybody has read
@@ -116,8 +137,10 @@ class RunFolder:
         self.accelerator.wait_for_everyone()
         if newest is not None:
             self.accelerator.load_state(str(newest))
-            # counted in micro-steps: a run that goes on may accumulate another number of them
-            self.accelerator.step = 0
+            if ema is not None:
+                # not where it was saved from: every process would fill the first GPU
+                averages = torch.load(newest / _EMA_NAME, map_location="cpu", weights_only=True)
+                ema.load_state_dict(averages)
         return progress
 
     def log(self, step: int, values: dict[str, Scalar]) -> None:
@@ -132,7 +155,7 @@ class RunFolder:
                 file.write(json.dumps({"step": step} | values, allow_nan=False) + "\n")
         self.accelerator.log({k: v for k, v in values.items() if v is not None}, step=step)
 
-    def save_checkpoint(self, progress: Progress) -> None:
+    def save_checkpoint(self, progress: Progress, *, ema: Ema | None = None) -> None:
         """Write `checkpoints/step-<n>/`, whole or not at all, then delete old checkpoints."""
         final = self._checkpoints / f"step-{progress.step:08d}"
         unfinished = self._first if self._is_first else _unfinished(final)
@@ -141,11 +164,19 @@ class RunFolder:
         if main:
             unfinished.mkdir(parents=True, exist_ok=True)
         self.accelerator.wait_for_everyone()
-        self.accelerator.save_state(str(unfinished))
+        with _room_named(unfinished):
+            self.accelerator.save_state(str(unfinished))
+            if main and ema is not None:
+                torch.save(ema.state_dict(), unfinished / _EMA_NAME)
         self.accelerator.wait_for_everyone()
         if main:
             size = self._metrics.stat().st_size if self._metrics.is_file() else 0
-            state = dataclasses.asdict(progress) | {"metrics_bytes": size}
+            files = {
+                str(path.relative_to(unfinished)): sha256(path)
+                for path in sorted(unfinished.rglob("*"))
+                if path.is_file()
+            }
+            state = dataclasses.asdict(progress) | {"metrics_bytes": size, "files": files}
             write_text(unfinished / "progress.json", json.dumps(state, indent=2) + "\n")
             unfinished.rename(final)
             for old in self._found()[: -self.keep_checkpoints]:
@@ -153,22 +184,69 @@ class RunFolder:
                 shutil.rmtree(old.rename(_unfinished(old)))
         self.accelerator.wait_for_everyone()
 
-    def save_weights(self, model: NotaGen, name: str) -> None:
+    def save_weights(self, model: NotaGen | None, name: str) -> None:
         """Write the model's weights and shape to the folder `name`, replacing each file whole.
 
         Args:
-            model: The model without what the accelerator wrapped around it.
+            model: The whole model, without what the accelerator wrapped around it; None on other
+                processes than the main one.
             name: `best` or `last`.
         """
-        if self.accelerator.is_main_process:
+        if model is not None:
             target = self.folder / name
             target.mkdir(exist_ok=True)
             unfinished = _unfinished(target)
             unfinished.mkdir()
-            save_model(model, unfinished)
+            with _room_named(unfinished):
+                save_model(model, unfinished)
             for file in unfinished.iterdir():
                 file.replace(target / file.name)
             unfinished.rmdir()
+
+    def save_sample(
+        self, model: NotaGen | None, step: int, *, prompt: Prompt | None, seed: int
+    ) -> str | None:
+        """Let the model write a piece into `samples/`, on the main process.
+
+        Args:
+            model: The model without what the accelerator wrapped around it.
+            step: In the files' names.
+            prompt: What the piece begins with, if anything.
+            seed: The same seed, step and weights write the same piece.
+
+        Returns:
+            What came of it in a few words; None on other processes.
+        """
+        if model is None:
+            return None
+        return write_sample(model, self.folder / "samples", step, prompt=prompt, seed=seed)
+
+    def plot(self, *, ended: bool) -> None:
+        """Draw the losses so far into `loss.png`: once a minute, and when the run has ended."""
+        now = time.monotonic()
+        if self.accelerator.is_main_process and (ended or now >= self._plot_due):
+            self._plot_due = now + _SECONDS_BETWEEN_PLOTS
+            plot_losses(self._metrics, self.folder / "loss.png")
+
+    def _check_files(self, checkpoint: Path, files: Mapping[str, str]) -> None:
+        """Refuse a checkpoint with a file that is not as it was written.
+
+        Much of a damaged file loads without an error, and damaged random states are passed over.
+        """
+        damaged = None
+        if self.accelerator.is_main_process:
+            whole = (
+                (checkpoint / name).is_file() and sha256(checkpoint / name) == digest
+                for name, digest in files.items()
+            )
+            damaged = next((name for name, ok in zip(files, whole, strict=True) if not ok), None)
+        # read by one, refused by all
+        damaged = broadcast_object_list([damaged])[0]
+        if damaged is not None:
+            raise InputError(
+                f"{checkpoint / damaged} is not as it was written; delete {checkpoint} to go on "
+                f"from an older checkpoint, or start anew with --fresh"
+            )
 
     def _found(self) -> list[Path]:
         """Return the checkpoints, oldest first."""
@@ -219,28 +297,33 @@ class RunFolder:
             self._first.mkdir(parents=True)
             shutil.rmtree(given_up)
         self._first.mkdir(parents=True, exist_ok=True)
-        for name in ("best", "last", "trackers"):
-            shutil.rmtree(self.folder / name, ignore_errors=True)
-        self._metrics.unlink(missing_ok=True)
+        for name in _RESULTS:
+            if (self.folder / name).is_dir() and name != self._checkpoints.name:
+                shutil.rmtree(self.folder / name, ignore_errors=True)
+            elif (self.folder / name).is_file():
+                (self.folder / name).unlink()
         # what a killed run wrote of its first checkpoint
         shutil.rmtree(self._first)
         self._first.mkdir()
 
 
-def _read_progress(checkpoint: Path) -> tuple[Progress, int]:
-    """Return the progress at a checkpoint and the size of metrics.jsonl then, in bytes."""
+def _read_progress(checkpoint: Path) -> tuple[Progress, int, dict[str, str]]:
+    """Return the progress at a checkpoint, the bytes of metrics.jsonl then, files and SHA-256."""
     file = checkpoint / "progress.json"
     state = _read_object(file)
     try:
         metrics_bytes = int(state.pop("metrics_bytes"))
+        files = dict(state.pop("files"))
         progress = Progress(**state)
         check_fields(progress)
+        if progress.spikes:
+            SpikeGuard(None).load_state_dict(progress.spikes)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{file}: found no progress of a run ({error}); delete {checkpoint} to go on from an "
             f"older checkpoint, or start anew with --fresh"
         ) from error
-    return progress, metrics_bytes
+    return progress, metrics_bytes, files
 
 
 def _read_object(file: Path) -> dict[str, Any]:
@@ -260,6 +343,28 @@ def _read_object(file: Path) -> dict[str, Any]:
             f"another run_folder, or start anew with --fresh"
         )
     return found
+
+
+@contextmanager
+def _room_named(folder: Path) -> Iterator[None]:
+    """Say in one line that a folder cannot be written.
+
+    Each library has an error of its own for a full disk, few of them an OSError.
+
+    Raises:
+        OSError: In place of what the libraries raise when they cannot write.
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, torch.distributed.DistError):
+        raise
+    except (OSError, RuntimeError, SafetensorError) as error:
+        free = shutil.disk_usage(folder.parent).free / 1e9
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise OSError(
+            f"{folder} cannot be written, {free:.2f} GB are free ({reason[0]}); what was saved "
+            f"before is whole: make room and run the same command again"
+        ) from error
 
 
 def _unfinished(folder: Path) -> Path:

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 from itertools import islice
 from pathlib import Path
 
@@ -8,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notagen.foundation.errors import InputError, MissingInputError
-from notagen.foundation.index import IndexEntry, read_index, write_index
+from notagen.foundation.index import (
+    IndexEntry,
+    read_entry,
+    read_index,
+    scan_index,
+    write_index,
+)
 
 NAMES = {field.name for field in dataclasses.fields(IndexEntry)}
 TEXTS = st.none() | st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
@@ -46,6 +53,44 @@ def test_reading_undoes_writing(
     assert list(read_index(path, made_by="a test")) == written
 
 
+@given(written=st.lists(entries(), max_size=4))
+def test_entries_are_found_again_by_their_place(
+    written: list[IndexEntry], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "places.jsonl"
+    write_index(path, written)
+    stamp, lines = scan_index(path, made_by="a test")
+    scanned = list(lines)
+    assert [read_entry(path, offset, stamp) for offset, _ in scanned] == written
+    for (_, part), whole in zip(scanned, written, strict=True):
+        for name in ("path", "key", "prompt", "n_patches"):
+            assert getattr(part, name) == getattr(whole, name)
+
+
+def test_line_ends_and_byte_order_marks_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "pieces.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"path": "a"}\r\n{"path": "b"}\r\n{"path": "c"}')
+    assert [entry.path for entry in read_index(path, made_by="a test")] == ["a", "b", "c"]
+    stamp, lines = scan_index(path, made_by="a test")
+    assert [read_entry(path, offset, stamp).path for offset, _ in lines] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("change", ["rewritten", "lengthened", "gone"])
+def test_changed_index_gives_no_other_entry(tmp_path: Path, change: str) -> None:
+    path = index(tmp_path, '{"path": "a"}', '{"path": "b"}')
+    stamp, lines = scan_index(path, made_by="a test")
+    _, (offset, _) = lines
+    if change == "rewritten":
+        path.write_text('{"path": "c"}\n{"path": "d"}\n')
+        os.utime(path, ns=(0, stamp[1] + 1000))
+    elif change == "lengthened":
+        path.write_text(path.read_text() + '{"path": "c"}\n')
+    else:
+        path.unlink()
+    with pytest.raises(InputError, match=r"pieces\.jsonl (has changed since|cannot be read: No)"):
+        read_entry(path, offset, stamp)
+
+
 def test_unknown_fields_are_kept_and_empty_ones_left_out(tmp_path: Path) -> None:
     path = index(tmp_path, '{"path": "a/b", "key": "Eb", "mood": ["calm", 3], "title": null}')
     (entry,) = read_index(path, made_by="a test")
@@ -65,6 +110,8 @@ def test_unknown_fields_are_kept_and_empty_ones_left_out(tmp_path: Path) -> None
         ("", "found no JSON object, wanted one"),
         ('["a"]', "found no JSON object, wanted one"),
         ('"a"', "found no JSON object, wanted one"),
+        ('{"path": "a"}, {"path": "b"}', "found no JSON object, wanted one"),
+        ("[" * 9999, "found no JSON object, wanted one"),
         ("null", "found no JSON object, wanted one"),
         ('{"path": 3}', "found path = 3, wanted str"),
         ('{"path": ["a"]}', "found path = ['a'], wanted str"),
@@ -81,7 +128,7 @@ def test_bad_lines_are_named_by_file_and_number(tmp_path: Path, line: str, said:
     assert str(caught.value) == f"{path}:2: {said}"
 
 
-@pytest.mark.parametrize("outside", ["../x", "a/../../x", "/etc/passwd", "a/.."])
+@pytest.mark.parametrize("outside", ["../x", "a/../../x", "/etc/passwd", "a/..", "/", ".."])
 def test_paths_never_leave_the_folder(tmp_path: Path, outside: str) -> None:
     path = index(tmp_path, '{"path": "fine"}', json.dumps({"path": outside}))
     with pytest.raises(InputError, match="leads out of") as caught:

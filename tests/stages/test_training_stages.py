@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import random
 import runpy
 import signal
 import subprocess
@@ -11,105 +10,34 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from notagen.foundation.config import parse_config
-from notagen.model.config import ModelConfig
 from notagen.model.notagen import NotaGen
 from notagen.model.weights import load_model, save_model
-
-ROOT = Path(__file__).resolve().parents[2]
-TINY = ModelConfig(patch_length=64, patch_layers=1, char_layers=1, hidden_size=64)
-PYTHON = (sys.executable,)
-ACCELERATE = (*PYTHON, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=1")
-TORCHRUN = (
-    *(*PYTHON, "-m", "torch.distributed.run", "--nproc_per_node=2"),
-    *("--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"),
+from tests.stages.launching import (
+    ACCELERATE,
+    PYTHON,
+    ROOT,
+    TINY,
+    TORCHRUN,
+    command,
+    environment,
+    launch,
+    metrics,
+    steps,
 )
+
 TWICE = pytest.mark.parametrize("launcher", [ACCELERATE, TORCHRUN], ids=["accelerate", "torchrun"])
-
-
-@pytest.fixture
-def corpus(tmp_path: Path) -> Path:
-    """A folder with 22 tunes in an index for both training and evaluation, and tiny weights."""
-    rng = random.Random(0)
-    lines = []
-    for number in range(22):
-        key = rng.choice(["C", "G", "Eb", "A"])
-        body = [
-            f"[V:1]{''.join(rng.choices('CDEFGABcdefg', k=8))}|[V:2]{rng.choice('CDEFG')},8|\n"
-            for _ in range(rng.randint(2, 20))
-        ]
-        file = tmp_path / "abc" / key / f"tune{number}_{key}.abc"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        header = f"%%score {{ 1 | 2 }}\nL:1/8\nM:4/4\nK:{key}\nV:1 treble\nV:2 bass\n"
-        file.write_text(header + "".join(body))
-        style = {"period": "Romantic", "composer": "Liszt, Franz", "instrumentation": "Keyboard"}
-        lines.append(json.dumps({"path": f"abc/tune{number}", "key": key} | style))
-    (tmp_path / "index.jsonl").write_text("\n".join(lines) + "\n")
-    save_model(NotaGen(TINY), tmp_path / "weights")
-    return tmp_path
-
-
-def command(
-    launcher: Sequence[str], stage: str, corpus: Path, *flags: str, run: str = "run"
-) -> list[str]:
-    start = {
-        "finetune": ["--weights", str(corpus / "weights")],
-        "pretrain": [
-            *("--model.patch-length", "64", "--model.patch-layers", "1"),
-            *("--model.char-layers", "1", "--model.hidden-size", "64", "--model.dropout", "0.1"),
-        ],
-    }
-    paths = [
-        *("--train-index", str(corpus / "index.jsonl")),
-        *("--eval-index", str(corpus / "index.jsonl")),
-        *("--run-folder", str(corpus / run)),
-        # a cosine ends at the run's last step, which these tests move
-        *("--schedule", "constant"),
-    ]
-    return [*launcher, str(ROOT / stage / "train-gen.py"), *paths, *start[stage], *flags]
-
-
-def environment(corpus: Path) -> dict[str, str]:
-    # the home folder may hold a launcher's configuration of its own
-    home = {"HF_HOME": str(corpus / "hf"), "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"}
-    return os.environ | home
-
-
-def launch(
-    launcher: Sequence[str], stage: str, corpus: Path, *flags: str, run: str = "run"
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(launcher, stage, corpus, *flags, run=run),
-        env=environment(corpus),
-        cwd=corpus,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-
-
-def metrics(folder: Path) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [
-        {name: value for name, value in line.items() if name != "patches_per_second"}
-        for line in lines
-    ]
-
-
-def steps(folder: Path) -> list[int]:
-    return [line["step"] for line in metrics(folder) if "loss" in line]
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])
 @TWICE
 def test_two_steps_then_two_more(corpus: Path, stage: str, launcher: Sequence[str]) -> None:
-    flags = ("--batch-size", "2", "--epochs", "1")
+    flags = ("--patches-per-step", "100", "--epochs", "1")
     first = launch(launcher, stage, corpus, *flags, "--max-steps", "2")
     assert first.returncode == 0, first.stderr
     assert steps(corpus / "run") == [1, 2]
@@ -128,7 +56,7 @@ def test_finished_run_says_so_and_another_seed_is_refused(corpus: Path) -> None:
     assert again.returncode == 0
     assert "is finished: step 1" in again.stderr
     assert "--fresh deletes this run and starts anew" in again.stderr
-    assert "best weights after 1 steps" in again.stdout
+    assert "1 steps taken; best weights: " in again.stdout
     other = launch(PYTHON, "pretrain", corpus, "--max-steps", "1", "--seed", "7")
     assert other.returncode == 1
     assert "error: " in other.stderr
@@ -138,7 +66,7 @@ def test_finished_run_says_so_and_another_seed_is_refused(corpus: Path) -> None:
 
 
 def test_weights_may_move_but_not_change(corpus: Path) -> None:
-    flags = ("--epochs", "1", "--batch-size", "4")
+    flags = ("--epochs", "1", "--patches-per-step", "200")
     assert launch(PYTHON, "finetune", corpus, *flags, "--max-steps", "1").returncode == 0
     (corpus / "weights").rename(corpus / "moved")
     flags = (*flags, "--weights", str(corpus / "moved"), "--max-steps", "2")
@@ -153,7 +81,7 @@ def test_weights_may_move_but_not_change(corpus: Path) -> None:
 
 
 def test_cosine_names_the_settings_that_set_its_end(corpus: Path) -> None:
-    flags = ("--schedule", "cosine", "--batch-size", "22")
+    flags = ("--schedule", "cosine", "--patches-per-step", "9999")
     assert launch(PYTHON, "pretrain", corpus, *flags, "--epochs", "1").returncode == 0
     longer = launch(PYTHON, "pretrain", corpus, *flags, "--epochs", "2")
     assert longer.returncode == 1
@@ -185,7 +113,11 @@ def test_damaged_text_is_one_line(corpus: Path, workers: str) -> None:
 
 def test_killed_run_goes_on_as_if_it_had_not_been(corpus: Path) -> None:
     # dropout, keys and windows are all drawn: each must go on where it was
-    flags = ("--batch-size", "1", "--epochs", "4", "--save-steps", "7", "--schedule", "cosine")
+    flags = (
+        *("--patches-per-step", "40", "--epochs", "4", "--save-steps", "7"),
+        *("--schedule", "cosine", "--ema-decay", "0.9", "--spike-factor", "1.5"),
+        *("--sampled-share", "0.8", "--eval-steps", "30"),
+    )
     whole = launch(PYTHON, "pretrain", corpus, *flags, run="whole")
     assert whole.returncode == 0, whole.stderr
     with subprocess.Popen(
@@ -197,7 +129,7 @@ def test_killed_run_goes_on_as_if_it_had_not_been(corpus: Path) -> None:
     ) as process:
         killed_at = kill_after_step(process, corpus / "killed", 33)
     # in the middle of the second epoch or later, past a checkpoint
-    assert 33 <= killed_at < 88
+    assert 33 <= killed_at < steps(corpus / "whole")[-1]
     again = launch(PYTHON, "pretrain", corpus, *flags, run="killed")
     assert again.returncode == 0, again.stderr
     assert "goes on: step" in again.stderr
@@ -224,18 +156,76 @@ def kill_after_step(process: subprocess.Popen[bytes], folder: Path, step: int) -
 
 
 def test_two_processes_learn_what_one_does(corpus: Path) -> None:
-    # 22 tunes in steps of 8: the last step has 6, and 2 processes share them unevenly
-    flags = ("--epochs", "2", "--model.dropout", "0", "--warmup-steps", "0")
-    one = launch(
-        PYTHON, "pretrain", corpus, *flags, "--batch-size", "4", "--accumulation-steps", "2"
+    # about three tunes a step: two processes share most steps unevenly
+    flags = (
+        *("--epochs", "9", "--max-steps", "24", "--patches-per-step", "150"),
+        *("--model.dropout", "0", "--warmup-steps", "5", "--sampled-share", "0.7"),
     )
+    one = launch(PYTHON, "pretrain", corpus, *flags)
     assert one.returncode == 0, one.stderr
-    two = launch(TORCHRUN, "pretrain", corpus, *flags, "--batch-size", "4", run="two")
+    two = launch(TORCHRUN, "pretrain", corpus, *flags, "--patches-per-batch", "64", run="two")
     assert two.returncode == 0, two.stderr
     ours, theirs = metrics(corpus / "run"), metrics(corpus / "two")
-    assert len(ours) == len(theirs) == 8
+    assert steps(corpus / "run") == list(range(1, 25))
     for one_line, two_line in zip(ours, theirs, strict=True):
         assert two_line == pytest.approx(one_line, abs=1e-5, rel=1e-4)
+        if "loss" in one_line:
+            assert two_line["loss"] == pytest.approx(one_line["loss"], abs=1e-5, rel=0)
+
+
+def test_small_gpu_settings_and_what_a_run_shows(corpus: Path) -> None:
+    flags = (
+        *("--lora-rank", "2", "--eight-bit-optimizer", "--checkpoint-activations"),
+        *("--ema-decay", "0.9", "--sample-steps", "2", "--patches-per-step", "100"),
+    )
+    first = launch(PYTHON, "finetune", corpus, *flags, "--max-steps", "3")
+    assert first.returncode == 0, first.stderr
+    again = launch(PYTHON, "finetune", corpus, *flags, "--max-steps", "4")
+    assert again.returncode == 0, again.stderr
+    assert "step 4, sample: " in again.stderr
+    run = corpus / "run"
+    assert steps(run) == [1, 2, 3, 4]
+    # for the prompt of an evaluation tune
+    assert (run / "samples" / "step-00000002.abc").read_text().startswith("%Romantic\n%Liszt")
+    assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
+    # a whole model of the usual kind, corrections merged in
+    start, learned = load_model(corpus / "weights"), load_model(run / "last")
+    assert learned.config == start.config
+    changed = [
+        name
+        for name, weight in learned.state_dict().items()
+        if not torch.equal(weight, start.state_dict()[name])
+    ]
+    assert "patch_decoder.transformer.blocks.0.expand.weight" in changed
+    assert all(name.endswith("weight") and "blocks" in name for name in changed)
+
+
+def test_early_stop_is_an_end(corpus: Path) -> None:
+    # a rate at which the loss cannot fall
+    flags = ("--peak-learning-rate", "30", "--patches-per-step", "300", "--patience", "2")
+    first = launch(PYTHON, "pretrain", corpus, *flags, "--epochs", "50")
+    assert first.returncode == 0, first.stderr
+    assert "stopped early: 2 evaluations without a lower loss (patience)" in first.stderr
+    losses = [line["eval_loss"] for line in metrics(corpus / "run") if "eval_loss" in line]
+    assert len(losses) < 40
+    assert min(losses) == losses[-3] < min(losses[-2:])
+    written = metrics(corpus / "run")
+    again = launch(PYTHON, "pretrain", corpus, *flags, "--epochs", "50")
+    assert again.returncode == 0
+    assert "is finished" in again.stderr
+    assert "2 evaluations without a lower loss (patience)" in again.stderr
+    assert metrics(corpus / "run") == written
+
+
+def test_texts_of_other_lengths_are_refused(corpus: Path) -> None:
+    # this index names no lengths: with shorter texts, an epoch would have fewer steps
+    flags = ("--patches-per-step", "100")
+    assert launch(PYTHON, "pretrain", corpus, *flags, "--max-steps", "3").returncode == 0
+    for file in corpus.glob("abc/*/*.abc"):
+        file.write_text("".join(file.read_text().splitlines(keepends=True)[:7]))
+    again = launch(PYTHON, "pretrain", corpus, *flags, "--max-steps", "4")
+    assert again.returncode == 1
+    assert "was begun with training texts whose lengths have the SHA-256 = " in again.stderr
 
 
 def test_fewer_tunes_than_processes(corpus: Path) -> None:
@@ -279,7 +269,11 @@ def test_shipped_config_parses(stage: str, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("field", "value", "error"),
     [
-        ("batch_size", 0, ValueError),
+        ("patches_per_step", 0, ValueError),
+        ("sampled_share", 0.0, ValueError),
+        ("ema_decay", 1.0, ValueError),
+        ("spike_factor", 1.0, ValueError),
+        ("lora_rank", 0, ValueError),
         ("max_steps", 0, ValueError),
         ("peak_learning_rate", 0.0, ValueError),
         ("keys", "some", TypeError),

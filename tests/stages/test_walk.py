@@ -45,7 +45,7 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *("--model.patch-layers", "2", "--model.char-layers", "1"),
         *("--model.hidden-size", "128", "--model.dropout", "0"),
     )
-    rate = ("--keys", "original", "--peak-learning-rate", "3e-3", "--batch-size", "1")
+    rate = ("--keys", "original", "--peak-learning-rate", "3e-3", "--patches-per-step", "256")
     run(
         "pretrain",
         *(*LAUNCH, "train-gen.py", *indexes, "--run-folder", str(road / "pretrain")),

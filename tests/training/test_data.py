@@ -1,14 +1,20 @@
 import collections
 import json
+import math
+import multiprocessing
+import operator
 import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from notagen.foundation.errors import AlphabetError, InputError, MissingInputError, NotationError
+from notagen.foundation.index import read_index
 from notagen.notation.keys import KEYS
 from notagen.notation.transpose import transpose
 from notagen.tokenizer.patches import PatchTokenizer
@@ -23,6 +29,18 @@ def dataset(corpus: Path, tokenizer: PatchTokenizer, **changes: object) -> TuneD
 def shown_key(tokenizer: PatchTokenizer, patches: NDArray[np.uint8]) -> str:
     text = tokenizer.decode(patches)
     return next(line[2:] for line in text.splitlines() if line.startswith("K:"))
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> TuneDataset:
+    folder = tmp_path_factory.mktemp("drawn")
+    (folder / "C").mkdir()
+    lines = ""
+    for name in ("a", "b"):
+        (folder / f"C/{name}_C.abc").write_text("K:C\n[V:1]z8|\n")
+        lines += json.dumps({"path": name, "key": "C"}) + "\n"
+    (folder / "train.jsonl").write_text(lines)
+    return dataset(folder, PatchTokenizer())
 
 
 def test_near_keys_spell_with_fewer_accidentals() -> None:
@@ -100,7 +118,7 @@ def test_fixed_draw_keeps_key_and_window(corpus: Path, tokenizer: PatchTokenizer
     tunes = dataset(corpus, tokenizer, keys="all")
     for piece in range(len(tunes)):
         patches = tunes[piece, None]
-        assert shown_key(tokenizer, patches) == tunes.entries[piece].key
+        assert shown_key(tokenizer, patches) == tunes.entry(piece).key
         np.testing.assert_array_equal(patches, tunes[piece, None])
 
 
@@ -122,11 +140,70 @@ def test_prompts_are_not_doubled(corpus: Path, tokenizer: PatchTokenizer) -> Non
 
 def test_lengths_come_from_the_index_or_the_file(corpus: Path, tokenizer: PatchTokenizer) -> None:
     estimated = dataset(corpus, tokenizer).lengths
-    assert estimated[0] < estimated[5] < estimated[10] == tokenizer.patch_length
+    assert estimated.dtype == np.int32
+    assert estimated[0] < estimated[5] < estimated[10] <= tokenizer.patch_length
     index = corpus / "train.jsonl"
-    lines = [json.loads(line) | {"n_patches": 1000} for line in index.read_text().splitlines()]
+    given = [1000, -3, 1, 2, 17, 63, 64, 65, 10**12, 5, 40]
+    lines = [
+        json.loads(line) | {"n_patches": number}
+        for line, number in zip(index.read_text().splitlines(), given, strict=True)
+    ]
     index.write_text("\n".join(map(json.dumps, lines)))
-    assert set(dataset(corpus, tokenizer).lengths) == {tokenizer.patch_length}
+    wanted = [64, 2, 2, 2, 17, 63, 64, 64, 64, 5, 40]
+    assert dataset(corpus, tokenizer).lengths.tolist() == wanted
+
+
+def test_estimated_lengths_are_near(corpus: Path) -> None:
+    whole = PatchTokenizer(patch_length=1000)
+    tunes = dataset(corpus, whole)
+    real = [len(tunes[piece, None]) for piece in range(len(tunes))]
+    assert 0.7 < tunes.lengths.sum() / sum(real) < 1.4
+
+
+def test_entries_are_those_of_the_index(corpus: Path, tokenizer: PatchTokenizer) -> None:
+    tunes = dataset(corpus, tokenizer)
+    entries = list(read_index(corpus / "train.jsonl", made_by="a test"))
+    assert len(tunes) == len(entries)
+    assert [tunes.entry(piece) for piece in range(len(tunes))] == entries
+    assert tunes.num_prompted == sum(entry.prompt is not None for entry in entries) == 10
+
+
+def test_changed_index_is_refused(corpus: Path, tokenizer: PatchTokenizer) -> None:
+    tunes = dataset(corpus, tokenizer)
+    index = corpus / "train.jsonl"
+    index.write_text("".join(reversed(index.read_text().splitlines(keepends=True))) + "\n")
+    with pytest.raises(InputError, match=r"train\.jsonl has changed since this run began"):
+        tunes[0, 0]
+
+
+def test_other_processes_read_the_same(corpus: Path, tokenizer: PatchTokenizer) -> None:
+    tunes = dataset(corpus, tokenizer, keys="all")
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        there = pool.apply(operator.getitem, (tunes, (3, 1)))
+    np.testing.assert_array_equal(there, tunes[3, 1])
+
+
+@given(num_patches=st.integers(1, 200), share=st.floats(0.01, 1), epoch=st.integers(0, 3))
+def test_share_of_the_patches_is_predicted(
+    drawn: TuneDataset, num_patches: int, share: float, epoch: int
+) -> None:
+    predicted = drawn.predicted((1, epoch), num_patches, share)
+    assert predicted.shape == (num_patches,)
+    assert predicted[0]
+    assert predicted[1:].sum() == math.ceil(share * (num_patches - 1))
+    np.testing.assert_array_equal(predicted, drawn.predicted((1, epoch), num_patches, share))
+
+
+def test_predicted_patches_are_drawn_evenly_and_anew(
+    corpus: Path, tokenizer: PatchTokenizer
+) -> None:
+    tunes = dataset(corpus, tokenizer)
+    choices = [tunes.predicted((0, epoch), 21, 0.25) for epoch in range(800)]
+    share = np.mean(choices, axis=0)[1:]
+    assert np.all(abs(share - 0.25) < 0.07)
+    other_seed = dataset(corpus, tokenizer, seed=1)
+    for other in (tunes.predicted((1, 0), 21, 0.25), other_seed.predicted((0, 0), 21, 0.25)):
+        assert other.tolist() != choices[0].tolist()
 
 
 def test_missing_index_names_the_stage_that_writes_it(
@@ -156,6 +233,16 @@ def test_piece_without_key_is_refused(corpus: Path, tokenizer: PatchTokenizer) -
     (corpus / "train.jsonl").write_text(json.dumps({"path": "abc/tune0"}))
     with pytest.raises(InputError, match=r"abc/tune0 has key None, wanted one of C#"):
         dataset(corpus, tokenizer)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "abc/" + "x" * 300, "abc/C/tune0_C.abc/x"])
+def test_path_that_no_file_can_have_is_one_line(
+    corpus: Path, tokenizer: PatchTokenizer, name: str
+) -> None:
+    (corpus / "train.jsonl").write_text(json.dumps({"path": name, "key": "C"}))
+    with pytest.raises(InputError, match=r"train\.jsonl: .* cannot be read: ") as caught:
+        dataset(corpus, tokenizer)
+    assert str(caught.value).isprintable()
 
 
 def test_refused_text_names_its_file(corpus: Path, tokenizer: PatchTokenizer) -> None:

@@ -11,6 +11,7 @@ from notagen.foundation.errors import InputError
 from notagen.model.config import ModelConfig
 from notagen.model.notagen import NotaGen
 from notagen.model.weights import load_model
+from notagen.training.ema import Ema
 from notagen.training.runs import Progress, RunFolder, Scalar
 from notagen.training.schedule import make_optimizer, make_schedule
 
@@ -83,14 +84,6 @@ def test_newest_checkpoint_is_loaded_and_metrics_cut_there(run: RunFolder, model
     assert steps_logged(run) == [1, 2, 3]
     assert torch.equal(model.char_decoder.table, saved)
     assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_micro_steps_are_counted_anew(run: RunFolder) -> None:
-    begin(run)
-    run.accelerator.step = 3
-    save_steps(run, 3)
-    begin(run)
-    assert run.accelerator.step == 0
 
 
 def test_last_checkpoints_are_kept(run: RunFolder) -> None:
@@ -271,7 +264,7 @@ def test_progress_of_other_values_is_refused(run: RunFolder) -> None:
     begin(run)
     save_steps(run, 1)
     file = run.folder / "checkpoints/step-00000001/progress.json"
-    for change in ({"step": "1"}, {"metrics_bytes": None}, {"steps": 2}):
+    for change in ({"step": "1"}, {"metrics_bytes": None}, {"steps": 2}, {"spikes": {"a": 1}}):
         good = file.read_text()
         file.write_text(json.dumps(json.loads(good) | change))
         with pytest.raises(InputError, match=r"progress\.json: found no progress of a run"):
@@ -296,3 +289,37 @@ def test_weights_are_replaced_and_load(run: RunFolder, model: NotaGen) -> None:
     assert torch.equal(loaded.char_decoder.table, model.char_decoder.table)
     assert loaded.config == model.config
     assert not list(run.folder.glob(".*"))
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.bin", "scheduler.bin", "ema.pt"])
+@pytest.mark.parametrize("damage", ["cut", "overwritten", "gone"])
+def test_damaged_checkpoints_are_one_line(
+    run: RunFolder, model: NotaGen, file: str, damage: str
+) -> None:
+    ema = Ema(model, 0.9)
+    begin(run)
+    run.save_checkpoint(Progress(step=1, epoch=1), ema=ema)
+    path = run.folder / "checkpoints/step-00000001" / file
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-100])
+    elif damage == "overwritten":
+        path.write_bytes(bytes(path.stat().st_size))
+    else:
+        path.unlink()
+    with pytest.raises(InputError, match=rf"{file} is not as it was written") as caught:
+        run.begin(SETTINGS, free=FREE, fresh=False, ema=ema)
+    assert "\n" not in str(caught.value)
+    assert "to go on from an older checkpoint" in str(caught.value)
+
+
+def test_averages_go_on_with_the_weights(run: RunFolder, model: NotaGen) -> None:
+    ema = Ema(model, 0.9)
+    begin(run)
+    with torch.no_grad():
+        model.char_decoder.table.add_(1)
+    ema.update()
+    saved = {name: tensor.clone() for name, tensor in ema.state_dict().items()}
+    run.save_checkpoint(Progress(step=1, epoch=1), ema=ema)
+    ema.update()
+    run.begin(SETTINGS, free=FREE, fresh=False, ema=ema)
+    assert all(torch.equal(tensor, saved[name]) for name, tensor in ema.state_dict().items())

@@ -1,0 +1,70 @@
+"""An index of two million pieces: started, planned and read from, in a process of its own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from notagen.notation.keys import KEYS
+
+NUM_PIECES = 2_000_000
+PROGRAM = """
+import json, re, sys, time
+from pathlib import Path
+from notagen.foundation.files import sha256
+from notagen.tokenizer.patches import PatchTokenizer
+from notagen.training.batching import plan_epoch, train_batches
+from notagen.training.data import TuneDataset
+
+index = Path(sys.argv[1])
+tunes = TuneDataset(index, PatchTokenizer(), keys="all", prompted=True, seed=0)
+sha256(index)
+planned = time.process_time()
+steps = plan_epoch(tunes.lengths, patches_per_step=16_384, seed=0, epoch=0)
+planned = time.process_time() - planned
+# the end of the epoch too: a resumed run reads there
+for left in (steps, steps[-2:]):
+    batches = train_batches(
+        tunes, left, epoch=0, rank=1, num_processes=2, patches_per_batch=4096,
+        sampled_share=0.5, workers=0,
+    )
+    next(batches)
+peak = re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())
+print(json.dumps({
+    "pieces": len(tunes), "prompted": tunes.num_prompted, "steps": len(steps),
+    "patches": int(tunes.lengths.sum()), "planned": planned,
+    "seconds": time.process_time(), "gigabytes": int(peak[1]) / 1e6,
+}))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from there")
+def test_two_million_pieces_start_within_half_a_minute(tmp_path: Path) -> None:
+    for number, key in enumerate(KEYS):
+        file = tmp_path / f"abc/{key}/tune{number}_{key}.abc"
+        file.parent.mkdir(parents=True)
+        file.write_text(f"K:{key}\n" + (20 + 20 * number) * "[V:1]c2 d2 e2 f2|\n")
+    style = {"period": "Romantic", "composer": "Schubert, Franz", "instrumentation": "Art Song"}
+    lines = "".join(
+        json.dumps({"path": f"abc/tune{number}", "key": key, "n_patches": 64 + 60 * number} | style)
+        + "\n"
+        for number, key in enumerate(KEYS)
+    )
+    rounds, rest = divmod(NUM_PIECES, len(KEYS))
+    index = tmp_path / "train.jsonl"
+    with index.open("w") as file:
+        file.writelines(lines for _ in range(rounds))
+        file.writelines(lines.splitlines(keepends=True)[:rest])
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM, index], check=True, capture_output=True, text=True
+    )
+    found = json.loads(run.stdout)
+    assert found["pieces"] == found["prompted"] == NUM_PIECES
+    assert found["steps"] == -(-found["patches"] // 16_384)
+    # of the processor: other work on the machine does not count
+    assert found["seconds"] < 30
+    assert found["planned"] < 3
+    assert found["gigabytes"] < 2
+    assert run.stderr == ""
