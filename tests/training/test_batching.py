@@ -273,8 +273,7 @@ def test_reading_leaves_the_global_random_states_alone(tunes: TuneDataset) -> No
     assert states() == before
 
 
-@pytest.mark.parametrize("ending", ["close", "raise"])
-def test_workers_end_when_reading_stops_early(tunes: TuneDataset, ending: str) -> None:
+def test_workers_end_when_reading_stops_early(tunes: TuneDataset) -> None:
     before = set(multiprocessing.active_children())
     steps = [[piece % len(tunes)] for piece in range(200)]
     batches = train_batches(
@@ -290,12 +289,7 @@ def test_workers_end_when_reading_stops_early(tunes: TuneDataset, ending: str) -
     next(batches)
     workers = set(multiprocessing.active_children()) - before
     assert len(workers) == 2
-    if ending == "close":
-        batches.close()  # type: ignore[attr-defined]
-    else:
-        tunes.index.unlink()
-        with pytest.raises(ValueError, match="cannot be read: No such file"):
-            list(batches)
+    batches.close()  # type: ignore[attr-defined]
     for worker in workers:
         # a machine with other work may take its time to end a process
         worker.join(timeout=60)
