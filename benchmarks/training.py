@@ -2,22 +2,18 @@
 
     python -m benchmarks.training [--corpus FOLDER] [--steps] [--device cuda]
 
-A step is forward, backward, clipping and AdamW on real text. The sides take turns in one process;
-a rate is that of a side's best round, a ratio the median over the rounds. On a processor one
-thread works and its own time is counted, not the clock's: other work on the machine disturbs it
-least. On a CUDA device the clock counts, and the share of the card's bf16 peak that is used.
+A step is forward, backward, clipping and AdamW on real text. The sides take turns; a rate is that
+of a side's best round, a ratio the median over the rounds. On a processor the original and we have
+processes of our own, one thread works and its own time is counted, not the clock's: other work on
+the machine disturbs it least. On a CUDA device the clock counts, and the share of the card's bf16
+peak that is used.
 """
 
 import argparse
-import copy
-import functools
 import random
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
@@ -25,14 +21,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.optim import AdamW, Optimizer
 
 from benchmarks.fidelity import draw
-from benchmarks.original import original_loss
 from benchmarks.report import table
+from benchmarks.training_steps import BOTH, ORIGINAL, STEPS, Bench, Benches, Setting, Side
 from notagen.foundation.errors import ScoreError
 from notagen.model.config import ModelConfig
-from notagen.model.notagen import LIMITS, NotaGen
+from notagen.model.notagen import LIMITS
 from notagen.notation.clean import clean
 from notagen.notation.interleave import interleave
 from notagen.notation.musicxml import musicxml_to_abc
@@ -41,9 +36,7 @@ from notagen.sources.music21_corpus import corpus_pieces
 from notagen.tokenizer.patches import PatchTokenizer
 from notagen.tokenizer.vocabulary import SIZE
 from notagen.training.batching import deal, plan_epoch
-from notagen.training.schedule import make_optimizer
 
-LEARNING_RATE = 1e-4
 PATCH_LENGTH = 1024
 SIZES = {
     "tiny": ModelConfig(patch_length=PATCH_LENGTH, patch_layers=2, char_layers=1, hidden_size=64),
@@ -51,128 +44,14 @@ SIZES = {
     "small": ModelConfig.small(),
     "large": ModelConfig.large(),
 }
-MIB = 2**20
-
-Loss = Callable[[NotaGen, Tensor, Tensor], Tensor]
 
 
-@dataclass(frozen=True)
-class Side:
-    """A way to take the training step."""
-
-    loss: Loss = NotaGen.__call__
-    bf16: bool = False
-    fused: bool = True
-    """Whether the optimizer is ours; else torch's AdamW as it comes."""
-    prepare: Callable[[NotaGen], None] | None = None
-    """What is done to a model of its own; None if it shares the model of the others."""
-    share: float = 1.0
-    """Of the patches whose characters are predicted."""
-    base: str = "original, fp32"
-    """The side it builds on, or is to be compared with."""
-
-
-_summed_rows = functools.partial(original_loss, one_hot=False)
-_own_attention = functools.partial(original_loss, one_hot=False, eager=False)
-
-ORIGINAL = Side.base
-BOTH = {
-    ORIGINAL: Side(original_loss, fused=False),
-    "ours, fp32": Side(),
-    "original, bf16": Side(original_loss, fused=False, bf16=True),
-    "ours, bf16": Side(bf16=True, base="original, bf16"),
-}
-STEPS = {
-    ORIGINAL: BOTH[ORIGINAL],
-    "summed rows for one-hot": Side(_summed_rows, fused=False),
-    "our attention": Side(_own_attention, fused=False, base="summed rows for one-hot"),
-    "real characters only": Side(fused=False, base="our attention"),
-    "fused AdamW": Side(base="real characters only"),
-    "bf16": Side(bf16=True, base="fused AdamW"),
-    "half of the patches predicted": Side(bf16=True, share=0.5, base="bf16"),
-    "activation checkpointing": Side(
-        bf16=True, prepare=NotaGen.checkpoint_activations, base="bf16"
-    ),
-    "compiled layers": Side(bf16=True, prepare=NotaGen.compile_layers, base="bf16"),
-}
-
-
-class Bench:
-    """Models, optimizers and a batch; takes the steps of all sides.
-
-    Args:
-        config: The model's shape.
-        patches: (B, P, S), all real.
-        device: Where it runs.
-    """
-
-    def __init__(self, config: ModelConfig, patches: NDArray[np.uint8], device: str) -> None:
-        torch.manual_seed(0)
-        self.device = torch.device(device)
-        self.patches = torch.from_numpy(patches).to(self.device)
-        self.model = NotaGen(config).to(self.device)
-        self._ready: dict[object, tuple[NotaGen, Optimizer]] = {}
-
-    def step(self, side: Side) -> None:
-        """Take one step."""
-        model, optimizer = self._get(side)
-        mask = self.mask(side)
-        with self._autocast(side):
-            loss = side.loss(model, self.patches, mask)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-
-    def loss(self, side: Side) -> float:
-        """Return the loss without dropout of the weights as they are."""
-        model, _ = self._get(side)
-        model.eval()
-        with torch.no_grad(), self._autocast(side):
-            loss = side.loss(model, self.patches, self.mask(side)).item()
-        model.train()
-        return loss
-
-    def seconds(self, side: Side) -> float:
-        """Return the seconds of one step: of this process, or on the clock for a CUDA device."""
-        cuda = self.device.type == "cuda"
-        clock = time.perf_counter if cuda else time.process_time
-        start = clock()
-        self.step(side)
-        if cuda:
-            torch.cuda.synchronize()
-        return clock() - start
-
-    def mask(self, side: Side) -> Tensor:
-        """Return which patches a side predicts, (B, P), the same in every step."""
-        draw_ = torch.rand(self.patches.shape[:2], generator=torch.Generator().manual_seed(0))
-        return (draw_ < side.share).to(self.device)
-
-    def _autocast(self, side: Side) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=side.bf16)
-
-    def _get(self, side: Side) -> tuple[NotaGen, Optimizer]:
-        key = (side.fused, side.prepare)
-        if key not in self._ready:
-            model = self.model
-            if side.prepare is not None:
-                model = copy.deepcopy(self.model)
-                side.prepare(model)
-            optimizer: Optimizer = AdamW(model.parameters(), lr=LEARNING_RATE)
-            if side.fused:
-                optimizer = make_optimizer(
-                    model, peak_learning_rate=LEARNING_RATE, weight_decay=0.01
-                )
-            self._ready[key] = (model.train(), optimizer)
-        return self._ready[key]
-
-
-def race(bench: Bench, sides: dict[str, Side], rounds: int) -> dict[str, list[float]]:
+def race(benches: Benches, sides: dict[str, Side], rounds: int) -> dict[str, list[float]]:
     """Return the seconds of each side's rounds; a first round is not counted."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(rounds + 1):
         for name, side in sides.items():
-            seconds = bench.seconds(side)
+            seconds = benches.ask(Bench.seconds, side)
             if turn:
                 times[name].append(seconds)
         print(f"round {turn} of {rounds}", file=sys.stderr, flush=True)
@@ -276,11 +155,15 @@ def measured_peak() -> float:
 
 
 def shares_of_peak(
-    bench: Bench, sides: dict[str, Side], times: dict[str, list[float]], nominal: float | None
+    setting: Setting,
+    sides: dict[str, Side],
+    times: dict[str, list[float]],
+    nominal: float | None,
 ) -> dict[str, list[str]]:
     """Return what share of the card's bf16 peak each side reaches, measured and as named."""
+    patches = torch.from_numpy(setting.patches)
     flops = {
-        name: step_flops(bench.model.config, bench.patches, bench.mask(side))
+        name: step_flops(setting.config, patches, side.mask(patches))
         for name, side in sides.items()
     }
     peaks = {"bf16 peak measured": measured_peak()}
@@ -294,40 +177,13 @@ def shares_of_peak(
     }
 
 
-def peak_memory(name: str, size: str, patches: NDArray[np.uint8], device: str) -> float:
-    """Return the MiB that two steps of a side take beyond its model, in a process of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "patches.npy"
-        np.save(file, patches)
-        command = [sys.executable, "-m", "benchmarks.training", "--peak-of", name, "--size", size]
-        command += ["--patches", str(file), "--device", device]
-        result = subprocess.run(  # noqa: S603
-            command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1]
-        )
-    if result.returncode:
-        raise SystemExit(f"memory of {name}: {result.stderr[-1000:]}")
-    return float(result.stdout.split()[-1])
-
-
-def _print_peak(name: str, bench: Bench) -> None:
-    def used() -> float:
-        if bench.device.type == "cuda":
-            return torch.cuda.max_memory_allocated() / MIB
-        # not getrusage: it counts what the process was before it became this program
-        status = Path("/proc/self/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) / 1024
-
-    before = used()
-    for _ in range(2):
-        bench.step((BOTH | STEPS)[name])
-    print(used() - before)
-
-
 def compare(
-    bench: Bench, sides: dict[str, Side], times: dict[str, list[float]], notes: dict[str, list[str]]
+    num_patches: int,
+    sides: dict[str, Side],
+    times: dict[str, list[float]],
+    notes: dict[str, list[str]],
 ) -> str:
     """Return the table of all sides: rates and ratios, and the notes by their headings."""
-    num_patches = bench.patches.shape[0] * bench.patches.shape[1]
     rows = []
     for place, (name, side) in enumerate(sides.items()):
         ratios = [
@@ -356,41 +212,38 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--nominal-tflops", type=float, help="bf16 peak that the card's maker names"
     )
     parser.add_argument("--quick", action="store_true", help="seconds: tiny model, two rounds")
-    parser.add_argument("--patches", type=Path, help="a batch as .npy (B, P, 16) for --peak-of")
-    parser.add_argument("--peak-of", choices=BOTH | STEPS, help="print the MiB of one side alone")
     options = parser.parse_args(arguments)
     if options.quick:
         options.size, options.pieces, options.tunes, options.length = "tiny", 4, 2, 24
         options.rounds = 2
-    torch.set_num_threads(options.threads)
-    if options.peak_of:
-        bench = Bench(SIZES[options.size], np.load(options.patches), options.device)
-        _print_peak(options.peak_of, bench)
-        return
     pieces = read_pieces(options.corpus, options.pieces)
     patches = join(pieces, options.tunes, options.length)
-    bench = Bench(SIZES[options.size], patches, options.device)
+    setting = Setting(SIZES[options.size], patches, options.device, options.threads)
     sides = STEPS if options.steps else BOTH
     if options.quick:
         sides = {name: side for name, side in sides.items() if name != "compiled layers"}
-    # before the first step, while all weights are the same
-    losses = [bench.loss(side) for side in sides.values()]
+    with Benches(setting) as benches:
+        # before the first step, while all weights are the same
+        losses = [benches.ask(Bench.loss, side) for side in sides.values()]
+        times = race(benches, sides, options.rounds)
     apart = [
         f"{loss - losses[0]:+.1e}" if side.share == 1 else "-"
         for loss, side in zip(losses, sides.values(), strict=True)
     ]
-    times = race(bench, sides, options.rounds)
     notes = {"loss at the start differs by": apart}
-    if bench.device.type == "cuda":
-        notes |= shares_of_peak(bench, sides, times, options.nominal_tflops)
-    peaks = [peak_memory(name, options.size, patches, options.device) for name in sides]
+    if options.device == "cuda":
+        notes |= shares_of_peak(setting, sides, times, options.nominal_tflops)
+    peaks = []
+    for side in sides.values():
+        with Benches(setting) as benches:
+            peaks.append(benches.ask(Bench.peak, side))
     notes["MiB beyond the weights"] = [f"{peak:.0f}" for peak in peaks]
     text = (patches != 0).sum(-1).mean()
     print(
         f"{options.size}, {options.tunes} x {options.length} patches of {text:.2f} characters, "
         f"{options.device}, {options.threads} threads, {options.rounds} rounds\n"
     )
-    print(compare(bench, sides, times, notes))
+    print(compare(patches.shape[0] * patches.shape[1], sides, times, notes))
     print()
     print(table(["padded", "original", "ours"], padding(pieces, patches)))
 

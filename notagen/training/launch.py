@@ -1,5 +1,8 @@
 """How the processes of a launcher share a model, and the whole of it for a file."""
 
+import ctypes
+import sys
+
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
@@ -15,10 +18,14 @@ _WHOLE = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_G
 """Launches in which each process holds the whole model."""
 _NEED_WHOLE = ("ema_decay", "lora_rank", "eight_bit_optimizer")
 """Settings that only work where each process holds the whole model."""
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+"""Parameters of glibc's mallopt, from its malloc.h."""
 
 
 def check_launch(accelerator: Accelerator, config: TrainConfig) -> None:
-    """Refuse launches that cannot train these settings, and tell DeepSpeed what a step is.
+    """Refuse launches that cannot train these settings, and set up what a launcher leaves open.
+
+    DeepSpeed is told what a step is, and a process that trains on a CPU keeps its freed memory.
 
     Raises:
         InputError: Naming what to launch or set instead.
@@ -28,6 +35,8 @@ def check_launch(accelerator: Accelerator, config: TrainConfig) -> None:
         raise InputError(
             "mixed_precision fp16 needs a GPU; launch with --mixed_precision bf16 or no"
         )
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
     if kind in _WHOLE:
         return
     if kind not in (DistributedType.FSDP, DistributedType.DEEPSPEED):
@@ -64,6 +73,19 @@ def check_launch(accelerator: Accelerator, config: TrainConfig) -> None:
         "gradient_clipping": config.max_gradient_norm,
     }
     deepspeed["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"] = True
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep the memory of freed tensors for the next; only glibc's can be told."""
+    if sys.platform != "linux":
+        return
+    # other C libraries have no mallopt
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        # glibc hands a large tensor's pages back when it is freed, and in each step they would be
+        # faulted in and zeroed anew: none gets a mapping of its own, and the heap never shrinks
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, -1)
 
 
 def describe_sharing(accelerator: Accelerator) -> str | None:

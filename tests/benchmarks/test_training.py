@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -7,6 +8,7 @@ from numpy.typing import NDArray
 
 from benchmarks import training
 from benchmarks.original import original_loss
+from benchmarks.training_steps import BOTH, Bench, Benches, Setting, Side
 from notagen.model.config import ModelConfig
 from notagen.model.notagen import NotaGen
 
@@ -57,6 +59,19 @@ def test_pieces_are_joined_to_whole_batches() -> None:
     assert joined[..., 0].tolist() == [[3, 3, 3, 4, 4], [4, 4, 3, 3, 3], [4, 4, 4, 4, 3]]
 
 
+def process_of(_bench: Bench, _side: Side) -> float:
+    return os.getpid()
+
+
+def test_sides_that_keep_memory_have_a_process_of_their_own() -> None:
+    patches = np.ones((1, 2, 16), dtype=np.uint8)
+    with Benches(Setting(training.SIZES["tiny"], patches)) as benches:
+        processes = {name: benches.ask(process_of, side) for name, side in BOTH.items()}
+    theirs, ours = processes["original, fp32"], processes["ours, fp32"]
+    assert len({theirs, ours, os.getpid()}) == 3
+    assert (processes["original, bf16"], processes["ours, bf16"]) == (theirs, ours)
+
+
 def test_a_quick_run_prints_both_sides(capsys: pytest.CaptureFixture[str]) -> None:
     training.main(["--quick"])
     rows = [
@@ -64,7 +79,7 @@ def test_a_quick_run_prints_both_sides(capsys: pytest.CaptureFixture[str]) -> No
         for line in capsys.readouterr().out.splitlines()
         if line.startswith("| o")
     ]
-    assert [row[0] for row in rows] == list(training.BOTH)
+    assert [row[0] for row in rows] == list(BOTH)
     for _, rate, ratio, *_, apart, memory in rows:
         assert float(rate) > 0
         assert float(ratio) > 0
