@@ -1,20 +1,14 @@
 """A source's piece as MusicXML: native files as they are, others converted."""
 
-import re
 from functools import lru_cache
 from pathlib import Path
 
 from notagen.foundation.errors import ConversionError, ScoreError
 from notagen.foundation.files import sha256, write_bytes
-from notagen.foundation.limits import limited
+from notagen.notation.foreign import check_size, foreign_to_musicxml
 from notagen.notation.musicxml import abc_to_musicxml
 from notagen.sources.abc_file import read_abc, split_tunes
 from notagen.sources.piece import SourcePiece
-
-_MAX_BYTES = 50_000_000
-_SECONDS = 300.0
-_FORMATS = {".krn": "humdrum", ".mid": "midi", ".midi": "midi"}
-_RANDOM_ID = re.compile(r'(?<=id=")[PI][0-9a-f]{32}(?=")')
 
 
 def export_musicxml(piece: SourcePiece, target: Path) -> None:
@@ -68,12 +62,10 @@ def is_marked(target: Path, mark: str) -> bool:
 
 
 def _converted(piece: SourcePiece) -> str:
-    size = piece.source.stat().st_size
-    if size > _MAX_BYTES:
-        raise ConversionError(f"found {size} bytes, wanted at most {_MAX_BYTES}")
     if piece.source.suffix.lower() == ".abc":
+        check_size(piece.source)
         return abc_to_musicxml(_book(*_version(piece.source))[(piece.tune or 1) - 1])
-    return run_music21(str(piece.source), _FORMATS.get(piece.source.suffix.lower()))
+    return foreign_to_musicxml(piece.source)
 
 
 def _origin(piece: SourcePiece) -> str:
@@ -95,30 +87,3 @@ def _book(source: Path, _time: int, _size: int) -> list[str]:
 @lru_cache(maxsize=1)
 def _digest(source: Path, _time: int, _size: int) -> str:
     return sha256(source)
-
-
-@limited(seconds=_SECONDS)
-def run_music21(path: str, file_format: str | None) -> str:
-    """Return the MusicXML document that music21 makes of a score, the same each time.
-
-    Args:
-        path: The file.
-        file_format: music21's name of its format; None to tell by the suffix.
-
-    Raises:
-        ConversionError: If music21 trips over the file, or takes too long.
-    """
-    import warnings
-
-    warnings.simplefilter("ignore")
-    from music21 import converter
-    from music21.musicxml.m21ToXml import GeneralObjectExporter
-
-    score = converter.parse(path, format=file_format, forceSource=True, storePickle=False)
-    document = GeneralObjectExporter(score).parse().decode()
-    # parts get random ids, and the document today's date
-    ids: dict[str, str] = {}
-    for match in _RANDOM_ID.finditer(document):
-        ids.setdefault(match[0], f"{match[0][0]}{len(ids) + 1}")
-    document = _RANDOM_ID.sub(lambda match: ids[match[0]], document)
-    return re.sub(r"\s*<encoding-date>[^<]*</encoding-date>", "", document)

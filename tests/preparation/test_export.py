@@ -170,7 +170,7 @@ def test_what_cannot_be_converted_is_refused_by_path(
 def test_too_large_or_missing_files_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("notagen.preparation.export._MAX_BYTES", 10)
+    monkeypatch.setattr("notagen.notation.foreign._MAX_BYTES", 10)
     (tmp_path / "x.krn").write_text(KERN)
     with pytest.raises(ConversionError, match=r"x\.krn: found \d+ bytes, wanted at most 10"):
         export_musicxml(piece(tmp_path / "x.krn"), tmp_path / "x.musicxml")

@@ -11,7 +11,7 @@ from notagen.notation.barlines import Bar
 from notagen.notation.durations import parse_metre
 from notagen.notation.musicxml.cells import VoiceWriter
 from notagen.notation.musicxml.directions import Sign
-from notagen.notation.musicxml.grouping import score_line
+from notagen.notation.musicxml.grouping import format_voice, score_line
 from notagen.notation.musicxml.marks import SPANS
 from notagen.notation.musicxml.timeline import Event, Measure, PartReader
 from notagen.notation.musicxml.voices import Voice, part_voices
@@ -173,20 +173,18 @@ def _voice_lines(part: Part) -> list[str]:
     lines = []
     staves = _staves(part)
     for voice, number in zip(part.voices, part.numbers, strict=True):
-        words = [f"V:{number}", (part.opening("clef", voice.staff) or _CLEF).text]
-        if part.transposition:
-            words.append(f"transpose={_transposition_text(part.transposition)}")
-        if number == staves[0][0]:
-            if part.name or len(staves) > 1:
-                words.append(f'nm="{part.name or " "}"')  # a name holds the part's staves together
-            words += [f'snm="{part.abbreviation}"'] if part.abbreviation else []
-        lines.append(" ".join(words))
+        is_first = number == staves[0][0]
+        blank = " " if len(staves) > 1 else ""  # a name holds the part's staves together
+        lines.append(
+            format_voice(
+                number,
+                (part.opening("clef", voice.staff) or _CLEF).text,
+                transposition=part.transposition,
+                name=part.name or blank if is_first else None,
+                abbreviation=part.abbreviation if is_first else None,
+            )
+        )
     return lines
-
-
-def _transposition_text(semitones: int) -> str:
-    """Return the number, with a nought where abc2xml would take it for an octave clef's `-8`."""
-    return "-08" if semitones == -8 else str(semitones)
 
 
 def _bar_lengths(parts: Sequence[Part], n_bars: int, quarter: int) -> list[int]:
