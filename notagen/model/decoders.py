@@ -3,12 +3,12 @@
 Both are pre-LN transformers of the GPT-2 kind (learned positions, tanh GELU, biases everywhere).
 In shapes: B tunes, P patches, S characters a patch, N patches of all tunes, H hidden, V symbols.
 
-A cache, where one is given, holds one tensor a layer, shape (2, B, heads, capacity, head size): the
-keys and the values of the positions read so far. Each call writes its own behind them, in place.
+Whole sequences only, as training has them; how they are computed position by position, see
+`generation/cache.py`.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F  # noqa: N812 -- its usual name
@@ -34,55 +34,35 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
         self.output = nn.Linear(hidden_size, hidden_size)
 
-    def forward(self, x: Tensor, cache: Tensor | None = None, start: int = 0) -> Tensor:
-        """Return what each position gathers from itself and the positions before it.
-
-        Args:
-            x: (B, n, H), the positions `start` to `start + n`.
-            cache: This layer's keys and values of the positions before `start`; x's are added.
-            start: Number of positions in the cache; 0 without a cache.
-        """
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what each position of (B, n, H) gathers from itself and those before it."""
         batch, length, _ = x.shape
         qkv = self.qkv(x).view(batch, length, 3, self.num_heads, HEAD_SIZE).permute(2, 0, 3, 1, 4)
-        if cache is None:
-            queries, keys, values = qkv.unbind()
-        else:
-            queries = qkv[0]
-            cache[..., start : start + length, :] = qkv[1:]
-            keys, values = cache[..., : start + length, :].unbind()
-        gathered = attend(queries, keys, values, start, self.dropout if self.training else 0.0)
+        queries, keys, values = qkv.unbind()
+        gathered = attend(queries, keys, values, self.dropout if self.training else 0.0)
         joined: Tensor = self.output(gathered.transpose(1, 2).flatten(2))
         return joined
 
 
-def attend(queries: Tensor, keys: Tensor, values: Tensor, start: int, dropout: float) -> Tensor:
+def attend(queries: Tensor, keys: Tensor, values: Tensor, dropout: float) -> Tensor:
     """Return causal attention, of the shape of the queries.
 
     Args:
-        queries: (B, heads, n, head size), of the positions `start` to `start + n`.
-        keys: (B, heads, start + n, head size).
-        values: Like the keys.
-        start: Number of positions before the first query.
+        queries: (B, heads, n, head size).
+        keys: Like the queries.
+        values: Like the queries.
         dropout: Share of the weights dropped, from 0 to below 1.
     """
-    length, total = queries.shape[2], keys.shape[2]
+    length = queries.shape[2]
     # On a processor torch's own attention is slow with dropout and on short sequences.
-    as_products = queries.device.type == "cpu" and (dropout > 0 or length <= SHORT)
-    mask = None
-    if length > 1 and (start or as_products):
-        mask = torch.ones(length, total, dtype=torch.bool, device=queries.device).tril(start)
-    if as_products:
+    if queries.device.type == "cpu" and (dropout > 0 or length <= SHORT):
         scores = queries @ keys.transpose(-1, -2) * HEAD_SIZE**-0.5
-        if mask is not None:
-            scores = scores.masked_fill(~mask, -math.inf)
+        if length > 1:
+            future = torch.ones(length, length, dtype=torch.bool, device=queries.device).triu(1)
+            scores = scores.masked_fill(future, -math.inf)
         return F.dropout(scores.softmax(-1), dropout) @ values
     return F.scaled_dot_product_attention(
-        queries,
-        keys,
-        values,
-        attn_mask=mask,
-        is_causal=length > 1 and mask is None,
-        dropout_p=dropout,
+        queries, keys, values, is_causal=length > 1, dropout_p=dropout
     )
 
 
@@ -98,9 +78,9 @@ class Block(nn.Module):
         self.contract = nn.Linear(4 * hidden_size, hidden_size)
         self.dropout = dropout
 
-    def forward(self, x: Tensor, cache: Tensor | None = None, start: int = 0) -> Tensor:
-        """Return the layer's output, shape (B, n, H) like `x`; see `Attention.forward`."""
-        x = x + self._drop(self.attention(self.norm_1(x), cache, start))
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the layer's output, shape (B, n, H) like `x`."""
+        x = x + self._drop(self.attention(self.norm_1(x)))
         inner = F.gelu(self.expand(self.norm_2(x)), approximate="tanh")
         return x + self._drop(self.contract(inner))
 
@@ -121,27 +101,22 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(hidden_size, eps=NORM_EPS)
         self._initialise(num_layers)
 
-    def forward(self, x: Tensor, cache: Sequence[Tensor] | None = None, start: int = 0) -> Tensor:
-        """Return the hidden states, shape (B, n, H).
-
-        Args:
-            x: (B, n, H), embedded; the positions `start` to `start + n`.
-            cache: One tensor a layer, see the module; n more positions are written to each.
-            start: Number of positions in the cache; 0 without a cache.
-        """
-        x = x + self.positions[start : start + x.shape[1]]
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the hidden states, shape (B, n, H), of embedded positions 0 to n, like `x`."""
+        x = x + self.positions[: x.shape[1]]
         if self.training:
             x = F.dropout(x, self.dropout)
-        for layer, block in enumerate(self.blocks):
-            if cache is not None:
-                # not through __call__: a compiled layer would be compiled anew for the cache
-                x = block.forward(x, cache[layer], start)
-            elif self.checkpointed and self.training:
+        for block in self.blocks:
+            if self.checkpointed and self.training:
                 x = checkpoint(block, x, use_reentrant=False)
             else:
                 x = block(x)
         hidden: Tensor = self.norm(x)
         return hidden
+
+    def layers(self) -> Iterator[Block]:
+        """Yield the layers in order."""
+        yield from (block for block in self.blocks if isinstance(block, Block))
 
     def _initialise(self, num_layers: int) -> None:
         """Draw the weights as GPT-2 does: outputs to the residual stream shrink with depth."""
@@ -174,21 +149,17 @@ class PatchDecoder(nn.Module):
             config.patch_length, config.patch_layers, hidden_size, config.dropout
         )
 
-    def forward(
-        self, patches: Tensor, cache: Sequence[Tensor] | None = None, start: int = 0
-    ) -> Tensor:
+    def forward(self, patches: Tensor) -> Tensor:
         """Return the hidden state after each patch, shape (B, P, H).
 
         Args:
             patches: (B, P, S), integers 0 to 127.
-            cache: See the module; P more positions are written to it.
-            start: Number of patches in the cache; 0 without a cache.
         """
         batch, length, patch_size = patches.shape
         offsets = torch.arange(0, patch_size * SIZE, SIZE, device=patches.device)
         rows = (patches.long() + offsets).view(-1, patch_size)
         embedded = F.embedding_bag(rows, self.table, mode="sum").view(batch, length, -1) + self.bias
-        hidden: Tensor = self.transformer(embedded, cache, start)
+        hidden: Tensor = self.transformer(embedded)
         return hidden
 
 
@@ -218,19 +189,3 @@ class CharDecoder(nn.Module):
         """
         inputs = torch.cat([hidden[:, None], F.embedding(characters.long(), self.table)], dim=1)
         return F.linear(self.transformer(inputs), self.table)
-
-    def embed(self, characters: Tensor) -> Tensor:
-        """Return the embeddings (B, H) of one character a tune, shape (B,), 64-bit integers."""
-        return F.embedding(characters, self.table)
-
-    def next_logits(self, inputs: Tensor, cache: Sequence[Tensor], start: int) -> Tensor:
-        """Return the logits (B, V) of the next character, reading one position more.
-
-        Args:
-            inputs: (B, H): the patch decoder's state where `start` is 0, else the embedding of
-                the character before.
-            cache: See the module.
-            start: Number of positions in the cache.
-        """
-        state = self.transformer(inputs[:, None], cache, start)
-        return F.linear(state[:, 0], self.table)

@@ -6,6 +6,7 @@ A folder holds `model.safetensors` and `config.json`, from which the model's sha
 import dataclasses
 import json
 from pathlib import Path
+from zipfile import is_zipfile
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -27,6 +28,8 @@ from notagen.model.published import (
 WEIGHTS_SUFFIX = ".safetensors"
 WEIGHTS_NAME = f"model{WEIGHTS_SUFFIX}"
 CONFIG_NAME = "config.json"
+_MAPPED = 2**26
+"""Bytes of a file's weights that are in memory at most beside the model's own, about."""
 
 ACCEPTED = (
     f"a folder with {WEIGHTS_NAME} and {CONFIG_NAME}, a published .pth file, or one of the names "
@@ -64,17 +67,27 @@ def load_model(
     """
     named = _published_model(path_or_name)
     path = weights_file(path_or_name)
-    config, state = _read_own(path) if path.suffix == WEIGHTS_SUFFIX else read_published(path)
+    read = _read_own if path.suffix == WEIGHTS_SUFFIX else read_published
+    config, state = read(path)
     if named and config != named.config:
         raise InputError(f"{path}: found {config}, wanted that of {path_or_name}: {named.config}")
     with torch.device("meta"):
         model = NotaGen(config)
     wanted = dtype or torch.float32
-    # views of the file until now, some of them transposed
-    copies = {
-        name: tensor.to(device, wanted).clone(memory_format=torch.contiguous_format)
-        for name, tensor in state.items()
-    }
+    mapped = path.suffix == WEIGHTS_SUFFIX or is_zipfile(path)
+    copies = {}
+    num_read = 0
+    for name in list(state):
+        # Views of the file, some of them transposed. What has been read of a mapped file stays in
+        # memory as long as any view does: it is mapped anew now and then.
+        if num_read > _MAPPED and mapped:
+            config, state = read(path)
+            num_read = 0
+        view = state.pop(name)
+        num_read += view.nbytes
+        # room first: what a conversion leaves behind it is then used by the next
+        copies[name] = torch.empty(view.shape, dtype=wanted, device=device)
+        copies[name].copy_(view.to(device, wanted))
     model.load_state_dict(copies, assign=True)
     return model.eval()
 

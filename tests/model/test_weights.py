@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import torch
 
 from notagen.foundation.errors import InputError, MissingInputError
 from notagen.foundation.files import sha256
+from notagen.model import weights
 from notagen.model.config import ModelConfig
 from notagen.model.notagen import NotaGen
 from notagen.model.published import PUBLISHED_MODELS, export_published
@@ -54,6 +57,52 @@ def test_the_type_of_the_weights_can_be_chosen(golden_weights: Weights) -> None:
     path = golden_weights("notagen_tiny_full")
     assert load_model(path).char_decoder.table.dtype == torch.float32
     assert load_model(path, dtype=torch.bfloat16).char_decoder.table.dtype == torch.bfloat16
+
+
+TINY = ModelConfig(patch_length=64, patch_layers=1, char_layers=1, hidden_size=64)
+MEASURE_PEAK = """
+import sys, torch
+from notagen.model import weights
+weights._MAPPED = 2**24
+def peak():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+weights.load_model(sys.argv[2])  # what torch itself takes the first time
+before = peak()
+model = weights.load_model(sys.argv[1], dtype=torch.bfloat16)
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
+@pytest.mark.parametrize("name", ["folder", "weights.pth"])
+def test_memory_holds_hardly_more_than_the_model(tmp_path: Path, name: str) -> None:
+    model = NotaGen(ModelConfig(patch_layers=8, char_layers=2, hidden_size=576))
+    size = 2 * sum(weight.numel() for weight in model.parameters())
+    assert 70e6 < size < 110e6
+    if name == "folder":
+        save_model(model, tmp_path / name)
+    else:
+        export_published(model, tmp_path / name)
+    save_model(NotaGen(TINY), tmp_path / "tiny")
+    command = [sys.executable, "-c", MEASURE_PEAK, str(tmp_path / name), str(tmp_path / "tiny")]
+    grown = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    # the file, mapped whole, would add twice the size
+    assert size < grown < 1.6 * size + 2**24
+
+
+def test_loading_piece_by_piece_changes_nothing(
+    full_model: NotaGen, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(weights, "_MAPPED", 1000)
+    save_model(full_model, tmp_path / "folder")
+    export_published(full_model, tmp_path / "weights.pth")
+    state = torch.load(tmp_path / "weights.pth", weights_only=True)
+    torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    for name in ("folder", "weights.pth", "old.pth"):
+        model = load_model(tmp_path / name)
+        assert_same(model, full_model)
+        assert all(tensor.is_contiguous() for tensor in model.state_dict().values())
 
 
 @pytest.mark.parametrize("name", ["weights.pth", "model.safetensors"])

@@ -1,0 +1,299 @@
+"""A model's weights laid out for writing: packed linear layers in fp32, bf16, fp16 or int8.
+
+Training computes whole sequences; writing computes one position of each of a few tunes, again and
+again, and its time is the time in which the weights pass through the processor. Packed layers read
+fewer bytes and in the order of the processor's own kernels. The residual stream and the
+normalisations stay in fp32 whatever the precision.
+"""
+
+import math
+import platform
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F  # noqa: N812 -- its usual name
+from torch import Tensor, nn
+
+from notagen.foundation.errors import InputError
+from notagen.model.config import HEAD_SIZE, ModelConfig
+from notagen.model.decoders import NORM_EPS, Transformer
+from notagen.model.notagen import NotaGen
+
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
+Linear = Callable[[Tensor], Tensor]
+
+_TYPES: dict[Precision, torch.dtype] = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
+INT8_MAX = 127
+_TINY = 1e-30
+LARGE = 2**20
+"""Elements from which on an fp32 layer is faster packed."""
+
+
+@dataclass(frozen=True)
+class PackedBlock:
+    """One layer; the attention's scale is part of the weights that give the queries."""
+
+    norm_1: tuple[Tensor, Tensor]
+    qkv: Linear
+    output: Linear
+    norm_2: tuple[Tensor, Tensor]
+    expand: Linear
+    """With the GELU behind it."""
+    contract: Linear
+
+    def finish(self, x: Tensor, gathered: Tensor) -> Tensor:
+        """Return the layer's output from its input and what attention gathered, both (N, H)."""
+        x = x + self.output(gathered)
+        return x + self.contract(self.expand(normalise(x, self.norm_2)))
+
+
+@dataclass(frozen=True)
+class PackedTransformer:
+    """Positions, layers and the last normalisation of a decoder."""
+
+    positions: Tensor
+    blocks: tuple[PackedBlock, ...]
+    norm: tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class PackedModel:
+    """What `pack` makes of a model: weights only, no state."""
+
+    config: ModelConfig
+    patch_table: Tensor
+    patch_bias: Tensor
+    patches: PackedTransformer
+    char_table: Tensor
+    characters: PackedTransformer
+    head: Linear
+    """From a state (N, H) to the logits (N, 128)."""
+    cache_type: torch.dtype
+    """Of the keys and values of patches."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.char_table.device
+
+
+def pack(model: NotaGen, precision: Precision | None = None, *, rows: int = 1) -> PackedModel:
+    """Return a model's weights in the form for writing; the model is left as it is.
+
+    Args:
+        model: On any device, in any float type.
+        precision: Of the linear layers, from which nearly all time and memory goes; None for the
+            type that the model's weights have. `int8` are 8-bit weights with a scale for each
+            output, and on a processor 8-bit inputs with a scale for each row too.
+        rows: Tunes that will be written side by side; int8 is packed for one, or for several.
+
+    Raises:
+        InputError: If a weight is NaN or infinite and the precision int8.
+    """
+    wanted = precision or _precision_of(model)
+    on_cpu = model.char_decoder.table.device.type == "cpu"
+    if wanted == "int8":
+        type_ = torch.float32 if on_cpu else torch.bfloat16
+        cache_type = torch.bfloat16
+    else:
+        type_ = cache_type = _TYPES[wanted]
+
+    def linear(layer: nn.Linear, *, gelu: bool = False, queries: int = 0) -> Linear:
+        weight, bias = layer.weight.detach(), layer.bias.detach()
+        if queries:
+            weight, bias = weight.clone(), bias.clone()
+            weight[:queries] *= HEAD_SIZE**-0.5  # a power of two: no rounding
+            bias[:queries] *= HEAD_SIZE**-0.5
+        if wanted == "int8":
+            return _int8_linear(weight, bias, gelu, type_, rows)
+        return _float_linear(weight, bias, gelu, type_)
+
+    def transformer(source: Transformer) -> PackedTransformer:
+        blocks = tuple(
+            PackedBlock(
+                norm_1=_norm(block.norm_1),
+                qkv=linear(block.attention.qkv, queries=model.config.hidden_size),
+                output=linear(block.attention.output),
+                norm_2=_norm(block.norm_2),
+                expand=linear(block.expand, gelu=True),
+                contract=linear(block.contract),
+            )
+            for block in source.layers()
+        )
+        return PackedTransformer(source.positions.detach().float(), blocks, _norm(source.norm))
+
+    with torch.inference_mode():
+        table = model.char_decoder.table.detach()
+        return PackedModel(
+            config=model.config,
+            patch_table=model.patch_decoder.table.detach(),
+            patch_bias=model.patch_decoder.bias.detach().float(),
+            patches=transformer(model.patch_decoder.transformer),
+            char_table=table.float(),
+            characters=transformer(model.char_decoder.transformer),
+            # stays a float layer: it is small, and its errors would be errors of the logits
+            head=_PlainLinear(table.to(type_), None, gelu=False),
+            cache_type=cache_type,
+        )
+
+
+def normalise(x: Tensor, norm: tuple[Tensor, Tensor]) -> Tensor:
+    """Return the layer norm of each row of (N, H)."""
+    weight, bias = norm
+    return F.layer_norm(x, weight.shape, weight, bias, NORM_EPS)
+
+
+def _norm(norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
+    return norm.weight.detach().float(), norm.bias.detach().float()
+
+
+def _precision_of(model: NotaGen) -> Precision:
+    type_ = model.char_decoder.table.dtype
+    return next(name for name, known in _TYPES.items() if known == type_)
+
+
+def _float_linear(weight: Tensor, bias: Tensor, gelu: bool, type_: torch.dtype) -> Linear:
+    weight, bias = weight.to(type_), bias.to(type_)
+    if (
+        weight.device.type == "cpu"
+        and torch._C._has_mkldnn
+        and (type_ == torch.bfloat16 or (type_ == torch.float32 and weight.numel() >= LARGE))
+    ):
+        return _OneDnnLinear(weight, bias, gelu)
+    return _PlainLinear(weight, bias, gelu)
+
+
+def _int8_linear(weight: Tensor, bias: Tensor, gelu: bool, type_: torch.dtype, rows: int) -> Linear:
+    weight = weight.float()
+    if not weight.isfinite().all():  # else they would become numbers like any others
+        raise InputError("the weights hold NaN or infinite values, wanted finite numbers")
+    scales = (weight.abs().amax(1) / INT8_MAX).clamp(min=_TINY)
+    rounded = (weight / scales[:, None]).round().to(torch.int8)
+    if weight.device.type != "cpu" or not _HAS_INT8_KERNELS:
+        return _PlainInt8Linear(rounded, scales, bias, gelu, type_)
+    if rows == 1 and _HAS_FBGEMM:
+        return _OneRowInt8Linear(rounded, scales, bias.float(), gelu)
+    return _RowsInt8Linear(rounded, scales, bias.float(), gelu)
+
+
+_HAS_INT8_KERNELS = torch._C._has_mkldnn and platform.machine().lower() in ("x86_64", "amd64")
+# deprecated in torch 2.13: where it is gone, oneDNN's layer serves one row too
+_HAS_FBGEMM = "fbgemm" in torch.backends.quantized.supported_engines and hasattr(
+    torch, "_make_per_channel_quantized_tensor"
+)
+
+
+class _PlainLinear:
+    """Torch's own layer, on any device."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, gelu: bool) -> None:
+        self.weight, self.bias, self.gelu = weight, bias, gelu
+
+    def __call__(self, x: Tensor) -> Tensor:
+        out = F.linear(x.to(self.weight.dtype), self.weight, self.bias)
+        return F.gelu(out, approximate="tanh") if self.gelu else out
+
+
+class _OneDnnLinear:
+    """The processor's layer of oneDNN, its weights in the order of the kernel."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, gelu: bool) -> None:
+        self.type = weight.dtype
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), 1)
+        self.bias = bias
+        self.after: tuple[str, list[float], str] = (
+            ("gelu", [], "tanh") if gelu else ("none", [], "")
+        )
+
+    def __call__(self, x: Tensor) -> Tensor:
+        out: Tensor = torch.ops.mkldnn._linear_pointwise(
+            x.to(self.type), self.weight, self.bias, *self.after
+        )
+        return out
+
+
+class _PlainInt8Linear:
+    """8-bit weights in memory, made floats for each product; on any device."""
+
+    def __init__(
+        self, weight: Tensor, scales: Tensor, bias: Tensor, gelu: bool, type_: torch.dtype
+    ) -> None:
+        self.weight, self.scales, self.bias = weight, scales.to(type_), bias.to(type_)
+        self.gelu = gelu
+
+    def __call__(self, x: Tensor) -> Tensor:
+        type_ = self.bias.dtype
+        out = torch.addcmul(self.bias, F.linear(x.to(type_), self.weight.to(type_)), self.scales)
+        return F.gelu(out, approximate="tanh") if self.gelu else out
+
+
+class _OneRowInt8Linear:
+    """fbgemm's layer, the fastest for one row: it rounds its input to 8 bits itself."""
+
+    def __init__(self, weight: Tensor, scales: Tensor, bias: Tensor, gelu: bool) -> None:
+        self.gelu, self.bias = gelu, bias
+        zeros = torch.zeros(len(scales), dtype=torch.int64)
+        engine = torch.backends.quantized.engine
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            quantized = torch._make_per_channel_quantized_tensor(weight, scales.double(), zeros, 0)
+        try:
+            torch.backends.quantized.engine = "fbgemm"
+            self.packed = torch.ops.quantized.linear_prepack(quantized, bias)
+        finally:
+            torch.backends.quantized.engine = engine
+
+    def __call__(self, x: Tensor) -> Tensor:
+        x = x.float()
+        if len(x) == 1:
+            out: Tensor = torch.ops.quantized.linear_dynamic(x, self.packed, _REDUCE_RANGE)
+        else:
+            # the layer has one scale for all rows: made equally large, none spoils the others
+            size = _largest(x)
+            out = torch.ops.quantized.linear_dynamic(x / size, self.packed, _REDUCE_RANGE)
+            out = (out - self.bias) * size + self.bias
+        return _gelu(out) if self.gelu else out
+
+
+class _RowsInt8Linear:
+    """oneDNN's layer for several rows, each with a scale of its own: no row changes another."""
+
+    def __init__(self, weight: Tensor, scales: Tensor, bias: Tensor, gelu: bool) -> None:
+        self.gelu, self.bias, self.scales = gelu, bias, scales
+        self.zeros = torch.zeros(len(scales), dtype=torch.int64)
+        self.packed = torch.ops.onednn.qlinear_prepack(weight, None)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        x = x.float()
+        unit = _largest(x).div_(INT8_MAX)
+        product = torch.ops.onednn.qlinear_pointwise(
+            *((x / unit).round_().to(torch.int8), 1.0, 0),
+            *(self.packed, self.scales, self.zeros, None),
+            *(1.0, 0, torch.float32),
+            *("none", [], ""),
+        )
+        out = torch.addcmul(self.bias, product, unit)
+        return _gelu(out) if self.gelu else out
+
+
+def _largest(x: Tensor) -> Tensor:
+    """Return the largest absolute value in each row of (N, H), made > 0, (N, 1)."""
+    return x.abs().amax(1, keepdim=True).clamp_(min=_TINY)
+
+
+def _gelu(x: Tensor) -> Tensor:
+    """Return the tanh GELU in half the time of torch's: 1 + tanh(z) is 2 sigmoid(2 z)."""
+    inner = torch.addcmul(_GELU_FACTOR, x, x, value=0.044715 * float(_GELU_FACTOR))
+    return inner.mul_(x).sigmoid_().mul_(x)
+
+
+_GELU_FACTOR = torch.tensor(2 * math.sqrt(2 / math.pi))
+# without VNNI, products of 8-bit inputs can overflow fbgemm's 16-bit sums
+_REDUCE_RANGE = not torch.cpu._is_vnni_supported()
