@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from notagen.generation.requests import Beginning
 from notagen.stages import GenerateConfig
 
 STAGE = Path(__file__).resolve().parent
@@ -9,7 +10,9 @@ STAGE = Path(__file__).resolve().parent
 CONFIG = GenerateConfig(
     weights=STAGE.parent / "finetune" / "runs" / "demo" / "best",
     out=STAGE / "out",
-    period="Baroque",
-    composer="Bach, Johann Sebastian",
-    instrumentation="Choral",
+    beginning=Beginning(
+        period="Baroque",
+        composer="Bach, Johann Sebastian",
+        instrumentation="Choral",
+    ),
 )

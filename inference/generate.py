@@ -1,69 +1,193 @@
-"""Write new pieces with a trained model; `--help` lists the settings."""
+"""Write new pieces with a trained model, each in every form.
+
+On one processor or GPU:  python generate.py
+On several:               accelerate launch --multi_gpu generate.py
+Every setting is a flag:  python generate.py --help
+
+A run that was stopped goes on when the same command is given again.
+"""
 
 import dataclasses
+import json
+import os
 import shlex
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
+from tqdm import tqdm
 
 from notagen.exports import GenerationFolder, best_piece
 from notagen.foundation.config import run_stage
-from notagen.generation.engine import Generator
-from notagen.generation.prompts import Prompt, prompt_text
+from notagen.generation.engine import Generated, Generator
+from notagen.generation.prompts import Prompt
 from notagen.model.weights import load_model, weights_sha256
 from notagen.stages import GenerateConfig
 
+SURPRISE = 2.5
+"""Nats a character of a prompt from which on a model has hardly learned it."""
+
 
 def main(config: GenerateConfig) -> None:
-    """Write `samples` pieces, each in every form, and one line about each."""
+    """Write this process's share of the pieces, each in every form, and one line about each."""
+    # A process whose share is done may wait for days until the last one is
+    on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
+    processes = PartialState(cpu=on_cpu, timeout=timedelta(days=100))
     torch.set_num_threads(config.threads)
-    model = load_model(config.weights, device=config.torch_device())
-    prompt = None
-    if config.period:
-        prompt = Prompt(config.period, config.composer, config.instrumentation)
+    device = config.torch_device(processes.device)
+    precision = config.precision_on(device)
 
-    # What tells this run's pieces from others in the same folder
+    # What each piece is to be, and which of them are there since an earlier run
+    requests = config.requests(processes.num_processes)
     run = {
-        "prompt": prompt_text(prompt),
         "seed": config.seed,
         "weights_sha256": weights_sha256(config.weights),
         "sampling": dataclasses.asdict(config.sampling),
-        "controls": dataclasses.asdict(config.controls),
+        "precision": precision,
     }
-    folder = GenerationFolder(config.out, run)
-    there = {record["index"] for record in folder.records()}
-    if there:
+    folder = GenerationFolder(config.out, requests, run)
+    if processes.is_main_process:
+        folder.drop_torn_line()
+    processes.wait_for_everyone()
+    there = {
+        record["index"]: record for record in folder.records() if record["reason"] != "stopped"
+    }
+    processes.wait_for_everyone()
+    if config.json and processes.is_main_process:
+        print(*map(json.dumps, there.values()), sep="\n", end="\n" if there else "", flush=True)
+    elif there and processes.is_main_process:
         print(f"{len(there)} pieces of this run are there already")
 
-    def show(_: int, text: str) -> None:
-        if config.show:
-            print(text, end="", flush=True)
+    # Pieces are dealt out in turn; each is the same whichever process writes it
+    share = set(range(processes.process_index, len(requests), processes.num_processes))
+    share -= there.keys()
+    told = []
+    if share:
+        dtype = {"fp32": torch.float32, "fp16": torch.float16}.get(precision, torch.bfloat16)
+        batch_size = min(config.batch_size, len(share))
+        generator = Generator(
+            load_model(config.weights, device, dtype),
+            config.sampling,
+            batch_size=batch_size,
+            precision=precision,
+        )
+        if processes.is_main_process:
+            warn_of_unlearned({requests[index].prompt for index in share}, generator)
+        told = stop_when_told(generator)
+        alone = batch_size == processes.num_processes == 1
+        pieces = generator.generate(
+            requests,
+            seed=config.seed,
+            skip=set(range(len(requests))) - share,
+            on_text=show if alone and config.show and not config.json else None,
+        )
+        bar = tqdm(total=len(share), disable=alone or not processes.is_main_process)
+        for record in recorded(pieces, folder, at_once=2 * batch_size):
+            bar.update()
+            with tqdm.external_write_mode():
+                print(json.dumps(record) if config.json else describe(record), flush=True)
+        bar.close()
 
-    pieces = Generator(model, config.sampling).generate(
-        [prompt] * config.samples,
-        seed=config.seed,
-        controls=config.controls,
-        skip=there,
-        on_text=show,
-    )
-    for piece in pieces:
-        record = folder.add(piece)
-        state = record["error"] or f"{record['n_bars']} bars, {len(record['problems'])} unaligned"
-        rate = piece.patches / piece.seconds
-        print(f"\n{record['name']}: {piece.patches} patches, {rate:.0f} a second; {state}")
+    processes.wait_for_everyone()
+    if processes.is_main_process and not config.json:
+        summarise(folder)
+    if told:
+        raise KeyboardInterrupt
 
+
+def recorded(
+    pieces: Iterable[Generated], folder: GenerationFolder, at_once: int
+) -> Iterator[dict[str, Any]]:
+    """Yield the record of each piece, whose forms are made while the next pieces are written.
+
+    Args:
+        pieces: As they end.
+        folder: Receives them.
+        at_once: So many may wait for their forms; then writing waits.
+    """
+    with ThreadPoolExecutor(max_workers=1) as maker:
+        waiting: deque[Future[dict[str, Any]]] = deque()
+        for piece in pieces:
+            waiting.append(maker.submit(folder.add, piece))
+            while waiting and (waiting[0].done() or len(waiting) > at_once):
+                yield waiting.popleft().result()
+        for record in waiting:
+            yield record.result()
+
+
+def warn_of_unlearned(prompts: set[Prompt | str | None], generator: Generator) -> None:
+    """Warn of each prompt that the model has most likely not learned."""
+    for prompt in prompts:
+        if isinstance(prompt, Prompt) and (nats := generator.prompt_surprise(prompt)) > SURPRISE:
+            print(
+                f"warning: the weights have most likely not learned the prompt {prompt.period} / "
+                f"{prompt.composer} / {prompt.instrumentation} ({nats:.1f} nats a character); for "
+                "a model that was only pretrained, leave period, composer and instrumentation "
+                'empty: --period "" --composer "" --instrumentation ""',
+                file=sys.stderr,
+            )
+
+
+def stop_when_told(generator: Generator) -> list[float]:
+    """Let the first Ctrl-C end the running pieces with what they have, and a later one all.
+
+    Returns the moments at which it was told to, filled as they come.
+    """
+    told: list[float] = []
+
+    def on_signal(*_: object) -> None:
+        told.append(time.monotonic())
+        # a launcher passes on, at once, the Ctrl-C that has reached its processes already
+        if told[-1] - told[0] > 1:
+            raise KeyboardInterrupt
+        if len(told) == 1:
+            os.write(2, b"\nstopping: the pieces begun are kept; Ctrl-C again quits at once\n")
+            generator.stop()
+
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
+    return told
+
+
+def show(_: int, text: str) -> None:
+    """Print music as it is written."""
+    print(text, end="", flush=True)
+
+
+def describe(record: dict[str, Any]) -> str:
+    """Return one line about a piece."""
+    state = record["error"] or f"{record['n_bars']} bars, {len(record['problems'])} unaligned"
+    if record["mended"]:
+        state += f", {len(record['mended'])} mended"
+    if not record["finished"]:
+        state += f"; cut off by {record['reason']}"
+    return f"{record['name']}: {record['patches']} patches, {record['seconds']:.0f} s; {state}"
+
+
+def summarise(folder: GenerationFolder) -> None:
+    """Say how the run's pieces are, and where the soundest is."""
     records = folder.records()
     counts = {what: sum(r[what] for r in records) for what in ("parses", "aligned", "converts")}
     print(
         f"{len(records)} pieces: {counts['parses']} parse as written, {counts['aligned']} have "
-        f"aligned bars, {counts['converts']} convert; {config.out / 'generations.jsonl'} says more"
+        f"aligned bars, {counts['converts']} convert; {folder.folder / 'generations.jsonl'} says "
+        "more"
     )
     if best := best_piece(records):
         print(f"the soundest of this run, {best['n_bars']} bars:")
         for path in best["files"]:
-            print(f"  {config.out / path}")
+            print(f"  {folder.folder / path}")
         page = next(path for path in best["files"] if path.endswith(".svg"))
-        print(f"to see it:  python -m webbrowser {shlex.quote(str(config.out / page))}")
+        print(f"to see it:  python -m webbrowser {shlex.quote(str(folder.folder / page))}")
 
 
 if __name__ == "__main__":

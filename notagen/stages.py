@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import OmitArgPrefixes
 
@@ -11,10 +11,23 @@ from notagen.foundation.batch import Backend, Item, Outcome, Result, run_batch
 from notagen.foundation.config import check_fields
 from notagen.foundation.errors import InputError
 from notagen.generation.controls import Controls
+from notagen.generation.header import NO_WISHES, HeaderWishes
+from notagen.generation.requests import (
+    STANDARD_INPUT,
+    Beginning,
+    Request,
+    make_request,
+    read_requests,
+)
 from notagen.generation.settings import DEFAULT_SAMPLING, Sampling
 from notagen.model.config import ModelConfig
 from notagen.preparation.filters import Filters
 from notagen.training.settings import TrainConfig
+
+if TYPE_CHECKING:
+    import torch
+
+    from notagen.model.packed import Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +156,8 @@ class DataConfig:
         )
 
 
-_CONTROLS = Controls(valid_bars=True, max_patches=4096)
+_CONTROLS = Controls(valid_bars=True, max_patches=4096, max_repeats=4)
+_BEGINNING = Beginning()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,57 +165,79 @@ class GenerateConfig:
     """Settings of inference/generate.py."""
 
     weights: Path
-    """A folder with model.safetensors, a published .pth file, or the name of published weights,
-    such as `notagen-x`."""
+    """A folder with model.safetensors, a published .pth file, or the name of published weights:
+    `notagen-x`, `small`, `medium`, `large`, `large-finetuned`, `large-rl3`."""
     out: Path
-    """Receives original/, interleaved/, musicxml/, midi/, svg/ and generations.jsonl."""
-    period: str = ""
-    """First prompt line, such as `Romantic`; leave all three empty for no prompt."""
-    composer: str = ""
-    """Second prompt line, such as `Schubert, Franz`."""
-    instrumentation: str = ""
-    """Third prompt line, such as `Art Song`."""
+    """Receives original/, interleaved/, standard/, musicxml/, midi/, svg/, generations.jsonl."""
+    prompts: Path | None = None
+    """JSON lines, a piece each, or `-` for standard input. A line may give `id`, `text`, and any
+    setting of a piece that is a flag here, such as `num_bars` or `key`; flags hold for the lines
+    that do not."""
     samples: int = 1
-    """Pieces to write."""
+    """Pieces to write, or pieces of each line of `prompts`."""
     seed: int = 0
     """The same seed, settings and weights write the same pieces."""
-    sampling: OmitArgPrefixes[Sampling] = DEFAULT_SAMPLING
-    """How the next character is chosen."""
+    beginning: OmitArgPrefixes[Beginning] = _BEGINNING
+    """What each piece begins with."""
+    wishes: OmitArgPrefixes[HeaderWishes] = NO_WISHES
+    """What stands in each header; the model writes the rest."""
     controls: OmitArgPrefixes[Controls] = _CONTROLS
     """Length and limits of each piece."""
+    sampling: OmitArgPrefixes[Sampling] = DEFAULT_SAMPLING
+    """How the next character is chosen."""
+    batch_size: int = 8
+    """Pieces written side by side: more are faster together and need more memory."""
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
+    """Type of the weights; `auto` takes bf16 on CUDA, else fp32. int8 is fastest on processors and
+    needs least memory."""
     threads: int = 1
     """Processor threads; more than one helps models of hundreds of millions of parameters only."""
     device: str = "auto"
     """`cpu`, `cuda`, `mps`, or `auto` for the fastest there is."""
     show: bool = True
-    """Print the music as it is written."""
+    """Print the music as it is written, where pieces are written one at a time."""
+    json: bool = False
+    """Print each piece's line of generations.jsonl, and nothing else, on standard output."""
 
     def __post_init__(self) -> None:
         check_fields(self)
-        prompt = (self.period, self.composer, self.instrumentation)
-        if any(prompt) and not all(prompt):
-            raise ValueError(
-                f"give period, composer and instrumentation, or none of them; got {prompt}"
-            )
-        for name in ("samples", "threads"):
+        for name in ("samples", "batch_size", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
 
-    def torch_device(self) -> str:
-        """Return the device's name for torch, `auto` resolved.
+    def requests(self, num_processes: int = 1) -> list[Request]:
+        """Return what each piece is to be; more samples leave the first pieces as they are.
+
+        Raises:
+            InputError: If `prompts` or the opening cannot be read, settings contradict others, or
+                several processes are to share standard input.
+        """
+        if self.prompts == STANDARD_INPUT and num_processes > 1:
+            raise InputError(
+                f"found prompts on standard input and {num_processes} processes, wanted a file"
+            )
+        piece = (self.beginning, self.controls, self.wishes)
+        once = read_requests(self.prompts, *piece) if self.prompts else [make_request(*piece)]
+        return once * self.samples
+
+    def torch_device(self, fastest: "torch.device") -> "torch.device":
+        """Return the device that is set, or for `auto` the fastest.
 
         Raises:
             InputError: If torch knows no such device, or the machine has none.
         """
         import torch  # here: the scripts of data/ need no torch, whose import takes a second
 
-        if self.device != "auto":
-            try:
-                torch.zeros(1, device=self.device)
-            except (RuntimeError, AssertionError) as error:
-                reason = str(error).splitlines()[0]
-                raise InputError(f"device {self.device!r} is of no use here: {reason}") from error
-            return self.device
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
+        if self.device == "auto":
+            return fastest
+        try:
+            return torch.zeros(1, device=self.device).device
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"device {self.device!r} is of no use here: {reason}") from error
+
+    def precision_on(self, device: "torch.device") -> "Precision":
+        """Return the precision that is set, or for `auto` that of the device."""
+        if self.precision != "auto":
+            return self.precision
+        return "bf16" if device.type == "cuda" else "fp32"

@@ -1,89 +1,174 @@
-"""The model with a memory: each patch and each character is read once."""
+"""The model with a memory: each patch and each character is read once, for many tunes at a time."""
 
 import torch
+import torch.nn.functional as F  # noqa: N812 -- its usual name
 from torch import Tensor
 
 from notagen.model.config import HEAD_SIZE
-from notagen.model.notagen import NotaGen
+from notagen.model.packed import PackedModel, PackedTransformer, normalise
+from notagen.tokenizer.vocabulary import SIZE
 
-
-class Cache:
-    """Room for the keys and values of one decoder, and how much of it is filled.
-
-    Args:
-        num_layers: Layers of the decoder.
-        capacity: Positions there is room for.
-        like: A tensor of the model, whose type and device the cache takes.
-        batch_size: Tunes written side by side.
-    """
-
-    def __init__(self, num_layers: int, capacity: int, like: Tensor, batch_size: int) -> None:
-        heads = like.shape[-1] // HEAD_SIZE
-        shape = (num_layers, 2, batch_size, heads, capacity, HEAD_SIZE)
-        self.layers = torch.empty(shape, dtype=like.dtype, device=like.device).unbind()
-        self.capacity = capacity
-        self.length = 0
+_CLEARED = 64
+"""Positions that are cleared at a time."""
 
 
 class CachedModel:
-    """Reads patches and writes characters one after the other, without reading any twice.
+    """Keys and values of the patches of several tunes, one slot a tune, and a patch's characters.
+
+    In shapes: N slots in use, B slots in all, H hidden, S characters a patch.
 
     Args:
-        model: In eval mode.
-        batch_size: B, the number of tunes written side by side, all of one length.
+        model: The weights.
+        num_slots: B, the number of tunes that can be read side by side, whatever their lengths.
+        max_rows: Patches that can be written side by side; None for one a slot.
     """
 
-    def __init__(self, model: NotaGen, batch_size: int = 1) -> None:
+    def __init__(
+        self, model: PackedModel, num_slots: int = 1, *, max_rows: int | None = None
+    ) -> None:
         config = model.config
-        self.patch_decoder = model.patch_decoder
-        self.char_decoder = model.char_decoder
-        like = model.char_decoder.table
-        self.device = like.device
-        self.patches = Cache(config.patch_layers, config.patch_length, like, batch_size)
-        self.characters = Cache(config.char_layers, config.patch_size + 1, like, batch_size)
+        self.config = config
+        self.device = model.device
+        self.lengths = [0] * num_slots
+        """Number of patches read in each slot."""
+        self._model = model
+        self._heads = config.hidden_size // HEAD_SIZE
+        # (layers, keys and values, B, heads, positions, head size); pages are taken as they fill
+        self._patches = torch.empty(
+            (config.patch_layers, 2, num_slots, self._heads, config.patch_length, HEAD_SIZE),
+            dtype=model.cache_type,
+            device=model.device,
+        )
+        self._characters = torch.empty(
+            (
+                config.char_layers,
+                2,
+                max_rows or num_slots,
+                self._heads,
+                config.patch_size,
+                HEAD_SIZE,
+            ),
+            device=model.device,
+        )
+        self._num_cleared = 0
+        self._offsets = torch.arange(0, config.patch_size * SIZE, SIZE, device=model.device)
 
-    @property
-    def room(self) -> int:
-        """Number of patches that can still be read."""
-        return self.patches.capacity - self.patches.length
+    def room(self, slot: int) -> int:
+        """Return the number of patches that the slot can still read."""
+        return self.config.patch_length - self.lengths[slot]
 
-    def forget(self) -> None:
-        """Begin with an empty context."""
-        self.patches.length = 0
+    def cut(self, slot: int, length: int) -> None:
+        """Forget the slot's patches from `length` on."""
+        self.lengths[slot] = min(length, self.lengths[slot])
 
-    def rewind(self, count: int) -> None:
-        """Forget the patches that were read last, `count` of them, at most all."""
-        self.patches.length -= count
+    def move(self, source: int, target: int) -> None:
+        """Put what one slot has read into another."""
+        length = self.lengths[target] = self.lengths[source]
+        self._patches[:, :, target, :, :length] = self._patches[:, :, source, :, :length]
 
-    def read(self, patches: Tensor) -> Tensor:
-        """Read patches behind those already read and return the state after the last, (B, H).
+    def read(self, slot: int, patches: Tensor) -> None:
+        """Read patches (n, S) behind those that the slot has read, n from 1 to its room."""
+        start = self.lengths[slot]
+        end = self.lengths[slot] = start + len(patches)
+        self._clear(end)
+        x = self._embed(patches) + self._model.patches.positions[start:end]
+        causal = start == 0
+        mask = None
+        if not causal:
+            mask = torch.ones(end - start, end, dtype=torch.bool, device=self.device).tril(start)
+        for block, cache in zip(self._model.patches.blocks, self._patches, strict=True):
+            # (queries, keys and values, heads, n, head size)
+            qkv = block.qkv(normalise(x, block.norm_1)).to(cache.dtype)
+            qkv = qkv.view(-1, 3, self._heads, HEAD_SIZE).permute(1, 2, 0, 3)
+            cache[:, slot, :, start:end] = qkv[1:]
+            keys, values = cache[:, slot : slot + 1, :, :end].unbind()
+            gathered = F.scaled_dot_product_attention(
+                qkv[:1], keys, values, attn_mask=mask, is_causal=causal, scale=1.0
+            )
+            x = block.finish(x, gathered.transpose(1, 2).flatten(2)[0])
+
+    def step(self, patches: Tensor) -> Tensor:
+        """Read one patch more in each of the first N slots and return the states after it, (N, H).
 
         Args:
-            patches: (B, P, S), integers; P at least 1 and at most `room`.
+            patches: (N, S), integers; each of these slots has room.
         """
-        start = self.patches.length
-        hidden: Tensor = self.patch_decoder(patches, self.patches.layers, start)
-        self.patches.length += patches.shape[1]
-        return hidden[:, -1]
+        count = len(patches)
+        starts = self.lengths[:count]
+        for slot in range(count):
+            self.lengths[slot] += 1
+        longest = max(starts) + 1
+        self._clear(longest)
+        places = torch.tensor(starts, device=self.device)
+        mask = None
+        if count > 1 and min(starts) + 1 < longest:
+            seen = torch.arange(longest, device=self.device) <= places[:, None]
+            mask = torch.zeros(seen.shape, dtype=self._patches.dtype, device=self.device)
+            mask = mask.masked_fill_(~seen, -torch.inf)[:, None, None]
+        slots = torch.arange(count, device=self.device)
+        x = self._embed(patches) + self._model.patches.positions[places]
+        for block, cache in zip(self._model.patches.blocks, self._patches, strict=True):
+            qkv = block.qkv(normalise(x, block.norm_1)).to(cache.dtype)
+            qkv = qkv.view(count, 3, self._heads, HEAD_SIZE)
+            if mask is None:
+                cache[:, :count, :, longest - 1] = qkv[:, 1:].transpose(0, 1)
+            else:
+                cache[:, slots, :, places] = qkv[:, 1:]
+            keys, values = cache[:, :count, :, :longest].unbind()
+            gathered = F.scaled_dot_product_attention(
+                qkv[:, 0, :, None], keys, values, attn_mask=mask, scale=1.0
+            )
+            x = block.finish(x, gathered.view(count, -1))
+        return normalise(x, self._model.patches.norm)
 
-    def begin_patch(self, hidden: Tensor) -> Tensor:
-        """Return the logits (B, 128) of a new patch's first character.
+    def next_logits(self, inputs: Tensor, place: int) -> Tensor:
+        """Return the logits (N, 128), fp32, of the next character of each tune's patch.
 
         Args:
-            hidden: (B, H), what `read` returned.
+            inputs: (N, H): what `step` returned where `place` is 0, else `embed_characters`.
+            place: Number of characters of the patch that were given before.
         """
-        self.characters.length = 0
-        return self._next_logits(hidden)
+        count = len(inputs)
+        characters: PackedTransformer = self._model.characters
+        x = inputs + characters.positions[place]
+        for block, cache in zip(characters.blocks, self._characters, strict=True):
+            qkv = block.qkv(normalise(x, block.norm_1)).float()
+            qkv = qkv.view(count, 3, self._heads, HEAD_SIZE)
+            cache[:, :count, :, place] = qkv[:, 1:].transpose(0, 1)
+            if place:
+                # two products: faster than torch's own attention over at most S positions
+                keys, values = cache[:, :count, :, : place + 1].unbind()
+                weights = (qkv[:, 0, :, None] @ keys.transpose(2, 3)).softmax(3)
+                gathered = (weights @ values).view(count, -1)
+            else:
+                gathered = qkv[:, 2].reshape(count, -1)
+            x = block.finish(x, gathered)
+        return self._model.head(normalise(x, characters.norm)).float()
 
-    def go_on(self, characters: Tensor) -> Tensor:
-        """Add a character to the patch begun last and return the logits (B, 128) of the next.
+    def embed_characters(self, characters: Tensor) -> Tensor:
+        """Return the embeddings (N, H) of one character a tune, shape (N,), 64-bit integers."""
+        return F.embedding(characters, self._model.char_table)
+
+    def keep_characters(self, rows: Tensor, place: int) -> None:
+        """Go on with some rows of the patches begun, moved to the front.
 
         Args:
-            characters: (B,), 64-bit integers.
+            rows: Indices of the rows, 64-bit integers, ascending.
+            place: Number of characters given so far.
         """
-        return self._next_logits(self.char_decoder.embed(characters))
+        self._characters[:, :, : len(rows), :, :place] = self._characters[:, :, rows, :, :place]
 
-    def _next_logits(self, inputs: Tensor) -> Tensor:
-        start = self.characters.length
-        self.characters.length += 1
-        return self.char_decoder.next_logits(inputs, self.characters.layers, start)
+    def _clear(self, end: int) -> None:
+        """Make sure that the positions before `end` hold numbers in all slots.
+
+        Those that a shorter tune has not filled are weighted with 0, which a NaN would survive.
+        They are cleared when they are reached, so that memory is taken as tunes grow.
+        """
+        if end > self._num_cleared:
+            start, self._num_cleared = self._num_cleared, max(end, self._num_cleared + _CLEARED)
+            self._patches[..., start : self._num_cleared, :] = 0
+
+    def _embed(self, patches: Tensor) -> Tensor:
+        rows = patches.long() + self._offsets
+        summed = F.embedding_bag(rows, self._model.patch_table, mode="sum")
+        return summed.float() + self._model.patch_bias

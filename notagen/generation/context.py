@@ -64,6 +64,11 @@ class GrowingTune:
         """The text of the line that was begun last."""
         return self._tokenizer.decode(self.patches[self._line_starts[-1] :])
 
+    def whole_lines(self) -> list[str]:
+        """Return the body lines that have their line end."""
+        body = self._tokenizer.decode(self.patches[self._body_start or 0 :]) if self.in_body else ""
+        return [line for line in body.splitlines(keepends=True) if line.endswith("\n")]
+
     @property
     def began_last_line(self) -> bool:
         """Whether the last line was begun here, and not by the text the tune began with."""
@@ -74,16 +79,29 @@ class GrowingTune:
         """The text above the body, prompt lines among it; all of it while there is no body."""
         return self._tokenizer.decode(self.patches[: self._body_start])
 
-    def drop_line(self) -> int:
-        """Take the body line that was ended last back, and return how many patches it had."""
-        start = self._line_starts.pop()
-        dropped = len(self.patches) - start
-        del self.patches[start:]
-        self.bars_done -= 1
-        return dropped
+    def line_from(self, offset: int) -> int:
+        """Return the index of the patch that holds the last line's character at `offset`."""
+        index = self._line_starts[-1]
+        while index < len(self.patches) - 1:
+            offset -= len(self._tokenizer.decode([self.patches[index]]))
+            if offset < 0:
+                break
+            index += 1
+        return index
 
-    def context(self) -> list[list[int]]:
-        """Return the patches to read: all that fit, or header and newest lines of a longer tune.
+    def cut(self, length: int) -> None:
+        """Take back patches of the last line, all from index `length` on, one at least."""
+        if self.in_body and self.at_line_start:
+            self.bars_done -= 1
+        self.at_line_start = length == self._line_starts[-1]
+        if self.at_line_start:
+            self._line_starts.pop()
+        del self.patches[length:]
+
+    def context(self) -> tuple[int, int]:
+        """Return what to read, `patches[:head] + patches[start:]`, as these two numbers.
+
+        That is all that fits, or header and newest lines of a longer tune.
 
         The bos patch and the header stay; whole lines are dropped from the front of the rest until
         it takes half the room behind the header. A line longer than that loses its front. A header
@@ -91,12 +109,12 @@ class GrowingTune:
         """
         length = self._tokenizer.patch_length
         if len(self.patches) <= length:
-            return list(self.patches)
+            return 0, 0
         head = self._head if self._head <= self._longest_head else 1
         oldest = len(self.patches) - (length - head) // 2
         line = bisect_left(self._line_starts, oldest)
         start = self._line_starts[line] if line < len(self._line_starts) else oldest
-        return self.patches[:head] + self.patches[start:]
+        return head, start
 
     @property
     def _longest_head(self) -> int:

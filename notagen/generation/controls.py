@@ -19,18 +19,26 @@ class Controls:
     prompt's own body count. None leaves the length to the model."""
     valid_bars: bool = False
     """Take a bar back and write it again while it is faulty: a voice twice or unknown, an open
-    bracket, voices that do not last equally long, unequal barlines."""
+    bracket, voices that do not last equally long or longer than the metre, unequal barlines."""
     max_retries: int = 32
-    """So many times a bar is written again at most; then it stays as it is."""
+    """So many times a bar is written again at most; then its faulty voices rest."""
+    max_bars: int | None = None
+    """Bars of one piece, those of its prompt among them; None for no limit."""
+    max_characters: int | None = None
+    """Characters the model may write for one piece; None for no limit."""
     max_patches: int | None = None
     """Patches the model may write for one piece; None for no limit."""
     max_seconds: float | None = None
     """Time for one piece, looked at between patches; None for no limit."""
+    max_repeats: int | None = None
+    """So many times in a row the same bars may stand; in real music it is hardly ever more than 4.
+    One time more is taken back and written again like a faulty bar; if that does not help, the
+    piece ends, or goes on if `num_bars` says so. None lets a model go round for ever."""
 
     def __post_init__(self) -> None:
         """Check types and ranges."""
         check_fields(self)
-        for name in ("num_bars", "max_patches"):
+        for name in ("num_bars", "max_bars", "max_characters", "max_patches", "max_repeats"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be >= 1, got {value}")
@@ -38,6 +46,8 @@ class Controls:
             raise ValueError(f"max_retries must be >= 0, got {self.max_retries}")
         if self.max_seconds is not None and not 0 < self.max_seconds < math.inf:
             raise ValueError(f"max_seconds must be > 0 and finite, got {self.max_seconds}")
+        if self.num_bars and self.max_bars and self.max_bars < self.num_bars:
+            raise ValueError(f"max_bars must be >= num_bars ({self.num_bars}), got {self.max_bars}")
 
     def counter(self, bars_done: int) -> str:
         """Return what is written for the model at the start of a body line.

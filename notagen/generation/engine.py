@@ -1,274 +1,194 @@
-"""Generation: a model writes pieces, patch by patch and character by character."""
+"""Generation: a model writes many pieces side by side, patch by patch."""
 
-import dataclasses
-import hashlib
-import math
-import time
+import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Literal
 
 import torch
-from torch import Tensor
 
 from notagen.generation.cache import CachedModel
-from notagen.generation.context import GrowingTune
 from notagen.generation.controls import NO_CONTROLS, Controls
-from notagen.generation.finish import line_faults
+from notagen.generation.piece import MAX_CANDIDATES, Generated, Piece, piece_seed
 from notagen.generation.prompts import Prompt, prompt_text
-from notagen.generation.sampling import (
-    DEFAULT_SAMPLING,
-    Sampling,
-    filter_probabilities,
-    probabilities,
-    sample,
-)
+from notagen.generation.requests import Request
+from notagen.generation.sampling import DEFAULT_SAMPLING, Sampling
+from notagen.generation.writing import PatchWriter
 from notagen.model.notagen import NotaGen
+from notagen.model.packed import PackedModel, Precision, pack
 from notagen.tokenizer.patches import PatchTokenizer
-from notagen.tokenizer.vocabulary import BOS, EOS, PAD, SIZE, encode_characters
+from notagen.tokenizer.vocabulary import PAD
 
-NEWLINE = ord("\n")
-OPENING = ord("[")
-CONTROLS = [id_ for id_ in (*range(EOS + 1, 32), 127) if id_ != NEWLINE]
-
-Reason = Literal["eos", "max_patches", "max_seconds"]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Generated:
-    """A piece as the model wrote it."""
-
-    index: int
-    """Its place among the prompts, from 0."""
-    prompt: str
-    """The text it was begun with; empty where there was none."""
-    seed: int
-    """The run's; `piece_seed(seed, index)` is the piece's own."""
-    text: str
-    """Prompt, header and body with its bar counters; specials left out."""
-    finished: bool
-    """Whether the piece came to its own end."""
-    reason: Reason
-    """Why it ended: the eos patch, or the name of the limit it met."""
-    patches: int
-    """Patches the model wrote, the eos patch and bars taken back left out."""
-    retries: int
-    """Bars that were taken back and written again, see `Controls.valid_bars`."""
-    seconds: float
-    """Time it took."""
-
-
-def piece_seed(seed: int, index: int) -> int:
-    """Return the seed of one piece's random numbers, from 0 to 2**63 - 1.
-
-    It depends on the run's seed and the piece's index alone: neither the prompts before it nor
-    the number of pieces written side by side change a piece.
-    """
-    digest = hashlib.sha256(f"{seed}:{index}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+__all__ = ["Generated", "Generator", "piece_seed"]
 
 
 class Generator:
     """Writes pieces with a model.
 
     Args:
-        model: In eval mode; it is not changed.
+        model: In eval mode; it is not changed, and not needed any more.
         sampling: How the next character is chosen.
+        batch_size: Pieces written side by side at most; where one ends, the next begins in its
+            place. More give more patches a second and take more memory.
+        precision: Of the weights while writing; None for the type that the model has. Pieces of
+            one seed are the same whatever the batch size in fp32; in the others, rounding makes
+            some go another way.
 
     Raises:
-        ValueError: If the model is in training mode.
+        ValueError: If the model is in training mode, or the batch size below 1.
     """
 
-    def __init__(self, model: NotaGen, sampling: Sampling = DEFAULT_SAMPLING) -> None:
+    def __init__(
+        self,
+        model: NotaGen,
+        sampling: Sampling = DEFAULT_SAMPLING,
+        *,
+        batch_size: int = 1,
+        precision: Precision | None = None,
+    ) -> None:
         if model.training:
             raise ValueError("found a model in training mode, wanted eval mode: dropout off")
-        config = model.config
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be >= 1, got {batch_size}")
         self.sampling = sampling
-        self._tokenizer = PatchTokenizer(config.patch_size, config.patch_length)
-        self._model = CachedModel(model)
-        # What may be drawn: no pads; a bos only as the start of the eos patch, and no empty patch;
-        # no control characters, which no tune holds and some readers take for line ends.
-        self._inside = _forbid(PAD, BOS, *CONTROLS)
-        self._first = _forbid(PAD, BOS, EOS, *CONTROLS)
-        self._first_or_end = _forbid(PAD, EOS, *CONTROLS)
+        self.batch_size = batch_size
+        self._tokenizer = PatchTokenizer(model.config.patch_size, model.config.patch_length)
+        self._model = pack(model, precision, rows=batch_size)
+        self._stopped = False
 
     def generate(
         self,
-        prompts: Iterable[Prompt | str | None],
+        prompts: Iterable[Request | Prompt | str | None],
         *,
         seed: int,
         controls: Controls = NO_CONTROLS,
         skip: Collection[int] = (),
         on_text: Callable[[int, str], None] | None = None,
     ) -> Iterator[Generated]:
-        """Yield one piece for each prompt, in their order; the same seed gives the same pieces.
+        """Yield one piece for each prompt as it ends; the same seed gives the same pieces.
+
+        Pieces come in the order of the prompts if the batch size is 1; else `Generated.index` says
+        which prompt a piece belongs to.
 
         Args:
-            prompts: What each piece begins with, see `prompt_text`.
+            prompts: What each piece begins with, see `prompt_text`; or with controls of its own.
             seed: Of the whole run; piece i depends on it, on i and on its own prompt only.
-            controls: Length and limits of every piece.
+            controls: Length and limits of the pieces whose prompts have none of their own.
             skip: Indices of pieces that are not wanted (there already); the others stay the same.
             on_text: Called with a piece's index and its new text: first the prompt's, if there is
-                any, then that of each patch. The parts join to `Generated.text`.
+                any, then whatever stays. The parts join to `Generated.text`.
 
         Raises:
             AlphabetError: If a prompt holds a control character that is outside the vocabulary.
-            InputError: If the model's logits are not finite.
+            InputError: If the model's logits are not finite, or wishes contradict their prompt.
         """
-        for index, prompt in enumerate(prompts):
-            if index not in skip:
-                yield self._generate_piece(index, prompt_text(prompt), seed, controls, on_text)
-
-    def _generate_piece(
-        self,
-        index: int,
-        prompt: str,
-        seed: int,
-        controls: Controls,
-        on_text: Callable[[int, str], None] | None,
-    ) -> Generated:
-        started = time.monotonic()
-        generator = torch.Generator().manual_seed(piece_seed(seed, index))
-        tune = GrowingTune(self._tokenizer, prompt)
-        texts: list[str] = []
-        line: list[str] = []  # of the bar that may be taken back
-
-        def tell(text: str) -> None:
-            texts.append(text)
-            if on_text and text:
-                on_text(index, text)
-
-        tell(prompt)
-        due = list(tune.open_patch)
-        num_read = num_written = retries = line_retries = 0
-        self._model.forget()
-        while True:
-            reason = _reason_to_end(tune, controls, num_written, started)
-            if reason:
-                break
-            if tune.at_line_start and tune.in_body:
-                due += encode_characters(controls.counter(tune.bars_done))
-            with torch.inference_mode():
-                hidden = self._read(tune, num_read)
-                num_read = len(tune.patches)
-                patch = self._write_patch(hidden, tune, due, controls, generator)
-            if patch is None:
-                reason = "eos"
-                break
-            num_written += 1
-            line.append(tune.add(patch))
-            if controls.valid_bars and tune.in_body and not tune.at_line_start:
-                continue
-            if (
-                controls.valid_bars
-                and tune.in_body
-                and tune.began_last_line
-                and line_retries < controls.max_retries
-                and line_faults(tune.last_line, tune.header)
-            ):
-                num_written -= tune.drop_line()
-                num_read = self._rewind(tune, num_read)
-                retries, line_retries = retries + 1, line_retries + 1
-            else:
-                tell("".join(line))
-                line_retries = 0
-            line.clear()
-        tell("".join(line))
-        return Generated(
-            index=index,
-            prompt=prompt,
-            seed=seed,
-            text="".join(texts),
-            finished=reason == "eos",
-            reason=reason,
-            patches=num_written,
-            retries=retries,
-            seconds=time.monotonic() - started,
+        requests = (
+            (index, _as_request(prompt, controls))
+            for index, prompt in enumerate(prompts)
+            if index not in skip
         )
+        run = _Run(self._model, self.sampling, self.batch_size)
+        try:
+            while True:
+                free = 0 if self._stopped else self.batch_size - len(run.pieces)
+                for index, request in itertools.islice(requests, free):
+                    run.begin(Piece(request, index, seed, self._tokenizer, on_text))
+                if not run.pieces:
+                    return
+                if self._stopped:
+                    for piece in run.pieces:
+                        piece.stop()
+                ended = [piece for piece in run.pieces if piece.ended()]
+                for piece in ended:
+                    run.end(piece)
+                    yield piece.result()
+                if run.pieces and not ended:  # else others begin first
+                    with torch.inference_mode():
+                        run.write_patches()
+        finally:
+            self._stopped = False
 
-    def _read(self, tune: GrowingTune, num_read: int) -> Tensor:
-        """Return the state after the tune's last patch, (1, H), reading what is new.
+    def stop(self) -> None:
+        """End all running pieces with what they have; may be called from anywhere, at any time.
 
-        Where the context is full, the window slides: header and newest lines are read afresh.
+        `generate` yields them and ends; one that has not begun yields nothing.
         """
-        unread = tune.patches[num_read:]
-        if len(unread) > self._model.room:
-            self._model.forget()
-            unread = tune.context()
-        return self._model.read(torch.tensor([unread], device=self._model.device))
+        self._stopped = True
 
-    def _rewind(self, tune: GrowingTune, num_read: int) -> int:
-        """Forget the bar that the tune has dropped; return how many patches stay read.
+    def prompt_surprise(self, prompt: Prompt) -> float:
+        """Return how unexpected a prompt is to the model, in nats a character.
 
-        The patch before the bar is read once more, as what follows depends on its state. Once the
-        window has slid, the context is read afresh.
+        Prompts that a model has learned cost it well below 1; those that it has not, above 2.
         """
-        kept = len(tune.patches) - 1
-        if num_read > self._model.patches.length:
-            self._model.forget()
-            return 0
-        self._model.rewind(num_read - kept)
-        return kept
+        text = prompt_text(prompt)
+        patches = self._tokenizer.encode_lines(text)
+        cached = CachedModel(self._model)
+        surprise = 0.0
+        with torch.inference_mode():
+            before = self._tokenizer.bos_patch
+            for patch in patches:
+                inputs = cached.step(torch.tensor([before], device=cached.device))
+                for place, id_ in enumerate(patch[: patch.index(PAD) if PAD in patch else None]):
+                    logits = cached.next_logits(inputs, place)
+                    surprise -= logits.log_softmax(-1)[0, id_].item()
+                    inputs = cached.embed_characters(torch.tensor([id_], device=cached.device))
+                before = patch
+        return surprise / len(text)
 
-    def _write_patch(
-        self,
-        hidden: Tensor,
-        tune: GrowingTune,
-        due: list[int],
-        controls: Controls,
-        generator: torch.Generator,
-    ) -> list[int] | None:
-        """Return the next patch, closed; None if the model ends the piece.
 
-        Args:
-            hidden: The state before the patch, (1, H).
-            tune: What the patch is added to.
-            due: Characters that are written whatever the model would draw; those written are
-                removed. A `[` at a line start of the header begins the body, whose first counter
-                becomes due.
-            controls: Length of the piece and first counter.
-            generator: The piece's random numbers.
+class _Run:
+    """The pieces that are being written, each in its slot of the cache, in the same order."""
+
+    def __init__(self, model: PackedModel, sampling: Sampling, batch_size: int) -> None:
+        self.pieces: list[Piece] = []
+        self._cached = CachedModel(model, batch_size, max_rows=MAX_CANDIDATES * batch_size)
+        self._writer = PatchWriter(self._cached, sampling)
+
+    def begin(self, piece: Piece) -> None:
+        """Give a piece the next slot."""
+        self._cached.cut(len(self.pieces), 0)
+        self.pieces.append(piece)
+
+    def end(self, piece: Piece) -> None:
+        """Free a piece's slot; the last piece moves there, so that those in use stand together."""
+        slot = self.pieces.index(piece)
+        last = self.pieces.pop()
+        if last is not piece:
+            self._cached.move(len(self.pieces), slot)
+            self.pieces[slot] = last
+
+    def write_patches(self) -> None:
+        """Write one patch of each piece."""
+        newest = [self._read_all_but_one(slot, piece) for slot, piece in enumerate(self.pieces)]
+        hidden = self._cached.step(torch.tensor(newest, device=self._cached.device))
+        counts = [piece.num_candidates for piece in self.pieces]
+        rows = [
+            piece for piece, count in zip(self.pieces, counts, strict=True) for _ in range(count)
+        ]
+        if len(rows) > len(self.pieces):
+            hidden = hidden.repeat_interleave(torch.tensor(counts, device=hidden.device), dim=0)
+        patches = iter(
+            self._writer.write(
+                hidden,
+                torch.stack([piece.shares() for piece in rows]),
+                may_end=[piece.may_end for piece in rows],
+                given=[piece.given() for piece in rows],
+                voices=[piece.voices_left() for piece in rows],
+            )
+        )
+        for piece, count in zip(self.pieces, counts, strict=True):
+            piece.take(list(itertools.islice(patches, count)))
+
+    def _read_all_but_one(self, slot: int, piece: Piece) -> list[int]:
+        """Bring the cache up to the piece's last patch, and return that one.
+
+        Patches that were taken back are forgotten. Where the context is full, the window slides:
+        header and newest lines are read afresh.
         """
-        size = self._tokenizer.patch_size
-        may_end = tune.in_body and tune.at_line_start and controls.num_bars is None
-        allowed = self._first_or_end if may_end else self._first
-        ids: list[int] = []
-        logits = self._model.begin_patch(hidden)
-        while True:
-            if due:
-                id_ = due.pop(0)
-            else:
-                probs = probabilities(logits[0].cpu(), allowed)
-                id_ = sample(filter_probabilities(probs, self.sampling), generator)
-                if id_ == BOS:
-                    return None
-                if id_ == OPENING and not ids and tune.at_line_start and not tune.in_body:
-                    due += encode_characters(controls.counter(0))[1:]
-            ids.append(id_)
-            if len(ids) == size or id_ == EOS:
-                break
-            if id_ == NEWLINE:  # a patch never crosses a line end
-                ids.append(EOS)
-                break
-            logits = self._model.go_on(torch.tensor([id_], device=self._model.device))
-            allowed = self._inside
-        return ids + [PAD] * (size - len(ids))
+        num_kept, unread = piece.unread()
+        self._cached.cut(slot, num_kept)
+        if len(unread) > 1:
+            self._cached.read(slot, torch.tensor(unread[:-1], device=self._cached.device))
+        return unread[-1]
 
 
-def _reason_to_end(
-    tune: GrowingTune, controls: Controls, num_written: int, started: float
-) -> Reason | None:
-    """Return why the piece ends before its next patch; None if it goes on."""
-    if controls.num_bars and tune.at_line_start and tune.bars_done >= controls.num_bars:
-        return "eos"
-    if controls.max_patches and num_written >= controls.max_patches:
-        return "max_patches"
-    if controls.max_seconds and time.monotonic() - started >= controls.max_seconds:
-        return "max_seconds"
-    return None
-
-
-def _forbid(*ids: int) -> Tensor:
-    """Return what is added to the logits: minus infinity for the ids, 0 for all others."""
-    added = torch.zeros(SIZE, dtype=torch.float64)
-    added[list(ids)] = -math.inf
-    return added
+def _as_request(prompt: Request | Prompt | str | None, controls: Controls) -> Request:
+    return prompt if isinstance(prompt, Request) else Request(prompt=prompt, controls=controls)

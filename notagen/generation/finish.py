@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from notagen.foundation.errors import NotationError
-from notagen.notation.checks import check_alignment
-from notagen.notation.interleave import parse_interleaved
+from notagen.notation.durations import bar_duration
+from notagen.notation.interleave import deinterleave, parse_interleaved
 from notagen.notation.lexer import VOICE_MARK, Token, tokens
 from notagen.notation.rests import restore_rests
 from notagen.notation.tune import defined_voices
@@ -22,6 +22,15 @@ class FinishedTune:
     repairs: tuple[str, ...]
     """What had to be mended, one line each, such as `bar 3, V:2: closed a chord`."""
 
+    @property
+    def standard(self) -> str:
+        """The tune as standard ABC, voice after voice.
+
+        Raises:
+            NotationError: If a voice has nothing in a bar, which would be lost; names both.
+        """
+        return deinterleave(self.abc)
+
 
 def finish(text: str, *, finished: bool) -> FinishedTune:
     """Return the playable tune of a generated piece.
@@ -36,7 +45,8 @@ def finish(text: str, *, finished: bool) -> FinishedTune:
         finished: Whether the piece came to its own end.
 
     Raises:
-        NotationError: If no whole bar is there, or bars cannot be read.
+        NotationError: If no whole bar is there, or none of a bar's voices can be read, so that the
+            others could not rest as long; it names bar and voice and what is wrong.
     """
     header, body = split_header(text)
     repairs: list[str] = []
@@ -53,33 +63,27 @@ def finish(text: str, *, finished: bool) -> FinishedTune:
     if not any(line.startswith("X:") for line in header):
         header.insert(sum(line.startswith("%") and line[1:2] != "%" for line in header), "X:1\n")
     reduced = "".join(header) + "\n".join(line for line in lines if line) + "\n"
-    return FinishedTune(restore_rests(reduced), tuple(repairs))
-
-
-def line_faults(line: str, header: str) -> list[str]:
-    """Return what is wrong with a body line; empty for a sound bar.
-
-    A sound bar has each voice at most once, none that the header does not define, no bracket left
-    open, voices that all last equally long, and one barline, the same for all, at its end.
-
-    Args:
-        line: One line, with or without its counter.
-        header: The tune's header.
-    """
-    faults: list[str] = []
-    known = set(defined_voices(header.splitlines()))
-    mended = _mend_line(line.rstrip("\n"), 1, known, faults)
-    if not mended:
-        return [*faults, "found no voice"]
     try:
-        bar = parse_interleaved(mended).bars[0]
+        whole = restore_rests(reduced)
     except NotationError as error:
-        return [*faults, str(error)]
-    if len({cell.barline for cell in bar.values()}) > 1:
-        faults.append("found different barlines")
-    if any(token.kind == "barline" for cell in bar.values() for token in tokens(cell.music)):
-        faults.append("found a barline inside a bar")
-    return [*faults, *check_alignment(mended).problems]
+        raise NotationError(_unreadable(reduced) or str(error)) from error
+    return FinishedTune(whole, tuple(repairs))
+
+
+def _unreadable(reduced: str) -> str:
+    """Return why no voice of some bar can be read; empty if it is not so."""
+    for number, bar in enumerate(parse_interleaved(reduced).bars, start=1):
+        problems = []
+        for voice, cell in bar.items():
+            try:
+                length = bar_duration(cell.music)
+            except NotationError as error:
+                problems.append(f"bar {number}, V:{voice}: {error}")
+            else:
+                problems += [] if length else [f"bar {number}, V:{voice}: found no note or rest"]
+        if len(problems) == len(bar):
+            return problems[0]
+    return ""
 
 
 def _mend_line(line: str, number: int, known: set[str], repairs: list[str]) -> str:

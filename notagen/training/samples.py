@@ -12,6 +12,7 @@ from notagen.model.notagen import NotaGen
 from notagen.notation.checks import check_alignment
 from notagen.notation.musicxml import abc_to_musicxml
 from notagen.render.engrave import engrave
+from notagen.training.lora import merged
 
 
 def write_sample(
@@ -77,7 +78,8 @@ def _generate(
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
-        return next(Generator(model).generate([prompt], seed=seed, controls=controls))
+        plain = merged(model).to(model.char_decoder.table.device)
+        return next(Generator(plain).generate([prompt], seed=seed, controls=controls))
     finally:
         for module in training:
             module.training = True

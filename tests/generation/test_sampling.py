@@ -8,13 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from notagen.foundation.errors import InputError
 from notagen.generation.sampling import (
     DEFAULT_SAMPLING,
     Sampling,
+    draw,
     filter_probabilities,
     probabilities,
-    sample,
 )
 
 Arrays = Callable[[str], dict[str, NDArray[np.generic]]]
@@ -67,29 +66,50 @@ def test_a_filter_leaves_a_distribution(raw: list[float], sampling: Sampling) ->
     assert 1 <= kept <= (sampling.top_k or 128)
 
 
-@given(weights, samplings, st.integers(0, 2**63 - 1))
+@given(weights, samplings, st.floats(0, 1, exclude_max=True))
 def test_a_character_drawn_is_one_that_was_kept(
-    raw: list[float], sampling: Sampling, seed: int
+    raw: list[float], sampling: Sampling, share: float
 ) -> None:
-    probs = filter_probabilities(torch.tensor(raw), sampling)
-    assert probs[sample(probs, torch.Generator().manual_seed(seed))] > 0
+    probs = torch.tensor([raw, raw], dtype=torch.float64)
+    kept = filter_probabilities(probs, sampling)[0]
+    top = math.nextafter(1, 0)
+    first, last = draw(probs, sampling, torch.tensor([share, top], dtype=torch.float64)).tolist()
+    assert kept[first] > 0
+    assert kept[last] > 0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1 - 2**-24, math.nextafter(1, 0)])
+def test_the_ends_of_a_share_draw_what_was_kept(share: float) -> None:
+    probs = torch.zeros(1, 128)
+    probs[0, [10, 65, 127]] = torch.tensor([0.25, 0.5, 0.25])
+    shares = torch.tensor([share], dtype=torch.float64)
+    for sampling in (Sampling(top_k=0, top_p=1.0), Sampling(top_k=2, top_p=1.0), DEFAULT_SAMPLING):
+        kept = filter_probabilities(probs, sampling)[0]
+        assert kept[draw(probs, sampling, shares)[0]] > 0
+    assert draw(probs, Sampling(top_k=1), shares).tolist() == [65]
 
 
 def test_characters_are_drawn_as_often_as_they_are_probable() -> None:
-    generator = torch.Generator().manual_seed(0)
     probs = torch.zeros(128, dtype=torch.float64)
-    probs[[10, 65, 127]] = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)
-    drawn = [sample(probs, generator) for _ in range(5000)]
-    for id_ in (10, 65, 127):
-        assert drawn.count(id_) / 5000 == pytest.approx(probs[id_].item(), abs=0.03)
+    probs[[10, 65, 127, 3]] = torch.tensor([0.1, 0.5, 0.3, 0.1], dtype=torch.float64)
+    sampling = Sampling(top_k=3, top_p=1.0, temperature=1.5)
+    shares = torch.rand(20_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    drawn = draw(probs.expand(20_000, -1), sampling, shares)
+    found = torch.bincount(drawn, minlength=128) / 20_000
+    expected = filter_probabilities(probs, sampling).float()
+    assert int((expected > 0).sum()) == 3
+    torch.testing.assert_close(found, expected, atol=0.012, rtol=0)
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_logits_that_are_no_numbers_are_an_error(bad: float) -> None:
-    logits = torch.zeros(128)
-    logits[5] = bad
-    with pytest.raises(InputError, match="NaN or infinite"):
-        probabilities(logits, ALL)
+def test_a_row_is_drawn_by_its_own_share_alone() -> None:
+    generator = torch.Generator().manual_seed(0)
+    probs = torch.rand(40, 128, generator=generator).softmax(-1)
+    shares = torch.rand(40, generator=generator, dtype=torch.float64)
+    together = draw(probs, DEFAULT_SAMPLING, shares)
+    assert torch.equal(together, draw(probs, DEFAULT_SAMPLING, shares))
+    one_by_one = [draw(probs[[i]], DEFAULT_SAMPLING, shares[[i]]) for i in range(40)]
+    assert torch.equal(together, torch.cat(one_by_one))
+    assert len(set(together.tolist())) > 5
 
 
 def test_forbidden_characters_have_no_probability() -> None:

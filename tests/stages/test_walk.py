@@ -86,7 +86,7 @@ def test_a_score_comes_out(road: Path) -> None:
     sound = [record for record in found if record["error"] is None and record["aligned"]]
     assert sound, found
     forms = {Path(path).parent.name: road / "out" / path for path in sound[0]["files"]}
-    assert set(forms) == {"original", "interleaved", "musicxml", "midi", "svg"}
+    assert set(forms) == {"original", "interleaved", "standard", "musicxml", "midi", "svg"}
     score = music21.converter.parse(forms["musicxml"])
     assert len(score.parts[0].getElementsByClass("Measure")) == n_bars
     assert forms["svg"].read_text().count('class="measure') >= n_bars
