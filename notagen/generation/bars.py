@@ -19,6 +19,7 @@ LONGEST_PATTERN = 8
 
 _VOICE_LINE = re.compile(r"V:\s*([^\s\[\]]+)")
 _TRANSPOSE = re.compile(r"\btranspose=([+-]?\d{1,2})(?!\d)")
+_COUNTS = re.compile(r"\[r:(\d{1,6})/(\d{1,6})\]")
 _BEGINNING = re.compile(
     r"\[(?:r(?::[^\[\]]*)?)?"  # of a counter; a whole one and the beginning of a voice mark
     rf"|(?:{COUNTER.pattern})?(?:\[(?:V(?::[^\[\]]*)?)?)?"
@@ -92,6 +93,8 @@ class BarRules:
         self._section_begins = True
         self._remainder: Fraction | None = None
         """What a short bar with a fermata left of the metre."""
+        self._counts: tuple[int, int] | None = None
+        """The newest counter."""
         self._newest: tuple[str, ...] = ()
         self._repeated = (0,) * LONGEST_PATTERN
         """For 1, 2, ... bars: how many newest lines are equal to the line that many before."""
@@ -135,6 +138,8 @@ class BarRules:
             self._section_begins = _is_section(first.barline)
             cut = first.has_fermata
             self._remainder = self._metre - first.duration if cut and self._metre else None
+        if counter := _COUNTS.match(line):
+            self._counts = int(counter[1]), int(counter[2])
         music = _music(line)
         self._repeated = self._count_repeated(music)
         self._newest = (music, *self._newest[: LONGEST_PATTERN - 1])
@@ -143,10 +148,11 @@ class BarRules:
         r"""Return a line, counter and `\n` with it, without what is at fault in it.
 
         Voices that are sound together stay, the others are left out, so that they rest. Where
-        none is sound, the first voice rests for the bar. The line may still be one of a loop.
+        none is sound, the first voice rests for the bar. A counter that is missing is made from the
+        one before. The line may still be one of a loop.
         """
         counter = COUNTER.match(line)
-        start = mended = counter[0] if counter else ""
+        start = mended = counter[0] if counter else self._next_counter()
         for voice, _, text in _cells(line):
             longer = f"{mended}[V:{voice}]{text}"
             if self._own_fault(f"{longer}\n", closed=True) is None:
@@ -155,6 +161,12 @@ class BarRules:
             rest = format_length((self._metre or Fraction(1)) / self._unit)
             mended += f"[V:{next(iter(self._voices), '1')}]z{rest}|"
         return f"{mended}\n"
+
+    def _next_counter(self) -> str:
+        if self._counts is None:
+            return ""
+        done, to_come = self._counts
+        return f"[r:{done + 1}/{max(to_come - 1, 0)}]"
 
     def _own_fault(self, line: str, *, closed: bool) -> Fault | None:
         """Return the first fault that the line has whatever the lines before it are."""

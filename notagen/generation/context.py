@@ -29,6 +29,7 @@ class GrowingTune:
         self.bars_done = sum(line.endswith("\n") for line in body)
         """Body lines that have their line end."""
         self._line_starts: list[int] = []
+        self._line_texts: list[str] = []  # of the last line's patches
         for line in (*header, *body):
             self._line_starts.append(len(self.patches))
             if line.endswith("\n"):
@@ -38,6 +39,10 @@ class GrowingTune:
                 if len(self.patches[-1]) < tokenizer.patch_size:
                     self.open_patch = self.patches.pop()
         self._given_lines = len(self._line_starts)
+        if self._line_starts:
+            self._line_texts = [
+                tokenizer.decode([p]) for p in self.patches[self._line_starts[-1] :]
+            ]
         # The patches shown in every context: the prompt's header, later all of the header.
         self._head = self._line_starts[len(header)] if body else len(self.patches)
         self._body_start = self._head if body else None
@@ -47,6 +52,7 @@ class GrowingTune:
         text = self._tokenizer.decode([patch])
         if self.at_line_start:
             self._line_starts.append(len(self.patches))
+            self._line_texts.clear()
             if not self.in_body and text.startswith("["):
                 self.in_body = True
                 self._body_start = len(self.patches)
@@ -55,6 +61,7 @@ class GrowingTune:
         new_text = text[len(self.open_patch) :]
         self.open_patch = []
         self.patches.append(patch)
+        self._line_texts.append(text)
         self.at_line_start = text.endswith("\n")
         self.bars_done += self.in_body and self.at_line_start
         return new_text
@@ -62,7 +69,7 @@ class GrowingTune:
     @property
     def last_line(self) -> str:
         """The text of the line that was begun last."""
-        return self._tokenizer.decode(self.patches[self._line_starts[-1] :])
+        return "".join(self._line_texts)
 
     def whole_lines(self) -> list[str]:
         """Return the body lines that have their line end."""
@@ -82,8 +89,8 @@ class GrowingTune:
     def line_from(self, offset: int) -> int:
         """Return the index of the patch that holds the last line's character at `offset`."""
         index = self._line_starts[-1]
-        while index < len(self.patches) - 1:
-            offset -= len(self._tokenizer.decode([self.patches[index]]))
+        for text in self._line_texts[:-1]:
+            offset -= len(text)
             if offset < 0:
                 break
             index += 1
@@ -94,6 +101,7 @@ class GrowingTune:
         if self.in_body and self.at_line_start:
             self.bars_done -= 1
         self.at_line_start = length == self._line_starts[-1]
+        del self._line_texts[length - self._line_starts[-1] :]
         if self.at_line_start:
             self._line_starts.pop()
         del self.patches[length:]

@@ -1,5 +1,6 @@
 """Generation: a model writes many pieces side by side, patch by patch."""
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator
 
@@ -81,7 +82,7 @@ class Generator:
             InputError: If the model's logits are not finite, or wishes contradict their prompt.
         """
         requests = (
-            (index, _as_request(prompt, controls))
+            (index, self._as_request(prompt, controls))
             for index, prompt in enumerate(prompts)
             if index not in skip
         )
@@ -132,6 +133,16 @@ class Generator:
                     inputs = cached.embed_characters(torch.tensor([id_], device=cached.device))
                 before = patch
         return surprise / len(text)
+
+    def _as_request(self, prompt: Request | Prompt | str | None, controls: Controls) -> Request:
+        request = (
+            prompt if isinstance(prompt, Request) else Request(prompt=prompt, controls=controls)
+        )
+        if self.sampling.top_k != 1:
+            return request
+        # what is always the likeliest would be written again just as it was
+        sure = dataclasses.replace(request.controls, max_retries=0)
+        return dataclasses.replace(request, controls=sure)
 
 
 class _Run:
@@ -188,7 +199,3 @@ class _Run:
         if len(unread) > 1:
             self._cached.read(slot, torch.tensor(unread[:-1], device=self._cached.device))
         return unread[-1]
-
-
-def _as_request(prompt: Request | Prompt | str | None, controls: Controls) -> Request:
-    return prompt if isinstance(prompt, Request) else Request(prompt=prompt, controls=controls)

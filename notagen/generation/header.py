@@ -31,7 +31,10 @@ _PART_NAME = re.compile(r'\bnm="([^"]*)"')
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HeaderWishes:
-    """What stands in the header whatever the model would write; None leaves it to the model."""
+    """What stands in the header whatever the model would write; None leaves it to the model.
+
+    That it holds for the whole piece is seen to where bars are checked (`Controls.valid_bars`).
+    """
 
     key: str | None = None
     """Major or minor, up to seven sharps or flats: `Eb`, `C minor`, `F#min`. The signature holds

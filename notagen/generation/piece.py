@@ -249,6 +249,7 @@ class Piece:
 
     def _begin_body(self) -> None:
         """Take up the bars' rules, as far as they are wanted."""
+        self._line_retries = 0
         controls = self._controls
         if controls.valid_bars or controls.max_repeats:
             self._rules = BarRules(
@@ -274,6 +275,8 @@ class Piece:
     def _instead_of(self, drawn: str) -> str | None:
         """Return what stands in place of the header line, or the body, that the model begins."""
         header = self.tune.header
+        if self._line_retries > self._controls.max_retries:
+            drawn = "["
         instead = self._guide.instead_of(header, drawn)
         if instead is None and drawn.startswith("["):
             instead = "["
@@ -282,7 +285,10 @@ class Piece:
         return instead
 
     def _check_header_line(self) -> None:
-        """Keep the header line that has ended, or take it back; for good after all retries."""
+        """Keep the header line that has ended, or take it back.
+
+        Once a line has used up all retries, the next faulty one is the header's last.
+        """
         tune = self.tune
         if not self._controls.valid_bars or not tune.began_last_line:
             self._flush()
@@ -295,11 +301,8 @@ class Piece:
             self._flush()
             return
         self._take_back(tune.line_from(0))
+        self._retries += self._line_retries < self._controls.max_retries
         self._line_retries += 1
-        if self._line_retries > self._controls.max_retries:
-            self._line_retries = 0
-        else:
-            self._retries += 1
 
     def _check_line(self, rules: BarRules, *, closed: bool) -> None:
         """Keep what the last line has, or take it back as far as it is at fault."""
@@ -339,6 +342,12 @@ class Piece:
             self._reason = "loop"
 
     def _keep_line(self, rules: BarRules, line: str) -> None:
+        if self._controls.valid_bars and self.tune.bars_done == 1 and self.tune.began_last_line:
+            keyed = self._guide.first_bar(self.tune.header, line)
+            if keyed != line:
+                self._take_back(self.tune.line_from(0))
+                self._add_lines(keyed)
+                line = keyed
         rules.accept(line)
         self._line_retries = 0
         self._flush()

@@ -12,6 +12,7 @@ EOS = 2
 """Ends a patch that is not full; the eos patch is a BOS and fifteen of these."""
 SIZE = 128
 
+_MARKS = bytes((PAD, BOS, EOS))
 _OUTSIDE = re.compile(r"[^\x03-\x7f]")
 
 
@@ -44,4 +45,4 @@ def encode_characters(text: str) -> list[int]:
 
 def decode_characters(ids: list[int]) -> str:
     """Return the text of the ids, leaving out pad, bos and eos."""
-    return bytes(id_ for id_ in ids if id_ > EOS).decode("ascii")
+    return bytes(ids).translate(None, delete=_MARKS).decode("ascii")
