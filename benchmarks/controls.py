@@ -25,7 +25,7 @@ from benchmarks.fidelity import draw
 from benchmarks.raw_reader import Mark, Note, Record, document_of, read_document
 from benchmarks.report import table
 from notagen.foundation.errors import ScoreError
-from notagen.generation.controls import Controls
+from notagen.generation.controls import NO_CONTROLS, Controls
 from notagen.generation.engine import Generated, Generator
 from notagen.generation.finish import finish
 from notagen.generation.header import HeaderWishes
@@ -207,7 +207,7 @@ def continued(
         except ScoreError as error:
             _tell(f"{request.name}: {error}")
             continue
-        num_bars = request.controls.num_bars or 0
+        num_bars = (request.controls or NO_CONTROLS).num_bars or 0
         differences = changed_notes(source, finished, num_bars - MORE_BARS)
         if differences:
             _tell(f"{request.name}: {len(differences)} notes differ, such as {differences[0]}")

@@ -181,7 +181,7 @@ def soundness(
 def judge(piece: Generated) -> dict[str, int]:
     """Return what is counted of a piece; a piece without `tunes` is lost.
 
-    It parses if nothing had to be mended but a bar that a limit cut off.
+    It parses if nothing had to be mended; a bar that a limit cut off does not count.
     """
     found = {
         "patches": piece.patches,
@@ -193,8 +193,7 @@ def judge(piece: Generated) -> dict[str, int]:
         tune = finish(piece.text, finished=piece.finished)
         found["tunes"] = 1
         validity = check_validity(tune.abc)
-        is_whole = all(repair.endswith("cut off") for repair in tune.repairs)
-        found |= {"parse": validity.parses and is_whole, "align": validity.aligned}
+        found |= {"parse": validity.parses and not tune.repairs, "align": validity.aligned}
         musicxml = abc_to_musicxml(tune.abc)
         found["convert"] = 1
         found["same notes in music21"] = not same_notes(tune.abc, musicxml)

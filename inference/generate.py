@@ -114,14 +114,20 @@ def recorded(
         folder: Receives them.
         at_once: So many may wait for their forms; then writing waits.
     """
-    with ThreadPoolExecutor(max_workers=1) as maker:
-        waiting: deque[Future[dict[str, Any]]] = deque()
+    maker = ThreadPoolExecutor(max_workers=1)
+    waiting: deque[Future[dict[str, Any]]] = deque()
+    try:
         for piece in pieces:
             waiting.append(maker.submit(folder.add, piece))
             while waiting and (waiting[0].done() or len(waiting) > at_once):
                 yield waiting.popleft().result()
         for record in waiting:
             yield record.result()
+    except KeyboardInterrupt:
+        maker.shutdown(wait=False, cancel_futures=True)
+        raise
+    finally:
+        maker.shutdown()
 
 
 def warn_of_unlearned(prompts: set[Prompt | str | None], generator: Generator) -> None:

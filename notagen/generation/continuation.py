@@ -14,6 +14,7 @@ from notagen.notation.interleave import (
     is_interleaved,
     parse_interleaved,
 )
+from notagen.notation.lexer import tokens
 from notagen.notation.musicxml import abc_to_musicxml, document_to_abc, musicxml_to_abc
 from notagen.notation.rests import omit_rests, restore_rests
 from notagen.notation.tune import Tune
@@ -76,7 +77,8 @@ def opening_of_abc(abc: str, *, first_bars: int | None = None, prompt: Prompt | 
     """
     prompt = prompt or Prompt.parse(abc)
     if is_interleaved(abc):
-        abc = _without_cut_bar(remove_counters(abc))
+        abc = remove_counters(abc)
+        abc = _without_cut_bar(abc) if _has_a_bar_a_line(abc) else _with_voice_lines(abc)
     if not (is_interleaved(abc) and _UNIT.search(abc)):
         abc = interleave(document_to_abc(abc_to_musicxml(abc).encode()))
     return _opening(restore_rests(clean(abc)), first_bars, prompt)
@@ -90,11 +92,6 @@ def with_counters(opening: str, more_bars: int) -> str:
     header, body = split_header(opening)
     last = len(body) + more_bars - 1
     return "".join([*header, *(f"[r:{i}/{last - i}]{line}" for i, line in enumerate(body))])
-
-
-def count_bars(text: str) -> int:
-    """Return how many bars, that is body lines, a text has."""
-    return len(split_header(text)[1])
 
 
 def _opening(interleaved: str, first_bars: int | None, prompt: Prompt | None) -> str:
@@ -115,6 +112,24 @@ def _open_end(bar: Bar) -> Bar:
 
 def _document_to_abc(path: Path) -> str:
     return document_to_abc(foreign_to_musicxml(path).encode())
+
+
+def _has_a_bar_a_line(abc: str) -> bool:
+    """Tell interleaved text from voices one after the other that begin with `[V:1]` too."""
+    bars = parse_interleaved(abc).bars
+    voices = {voice for bar in bars for voice in bar}
+    if len(voices) > 1 and all(len(bar) == 1 for bar in bars):
+        return False
+    cells = (cell.music for bar in bars for cell in bar.values())
+    return not any(token.kind == "barline" for music in cells for token in tokens(music))
+
+
+def _with_voice_lines(abc: str) -> str:
+    """Return ABC whose voices begin with lines of their own: `V:1` and `c8|` for `[V:1]c8|`."""
+    header, body = split_header(abc)
+    return "".join(header) + re.sub(
+        r"^\[(V:[^\]\n]*)\]", r"\1\n", "".join(body), flags=re.MULTILINE
+    )
 
 
 def _without_cut_bar(interleaved: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 import torch
 
+from notagen.foundation.errors import InputError, ScoreError
 from notagen.generation.cache import CachedModel
 from notagen.generation.controls import NO_CONTROLS, Controls
 from notagen.generation.piece import MAX_CANDIDATES, Generated, Piece, piece_seed
@@ -29,9 +30,9 @@ class Generator:
         sampling: How the next character is chosen.
         batch_size: Pieces written side by side at most; where one ends, the next begins in its
             place. More give more patches a second and take more memory.
-        precision: Of the weights while writing; None for the type that the model has. Pieces of
-            one seed are the same whatever the batch size in fp32; in the others, rounding makes
-            some go another way.
+        precision: Of the weights while writing; None for the type that the model has. In fp32 the
+            pieces of one seed are the same whatever the batch size, but for one in thousands, where
+            a last digit tips the choice between two characters; in the others it tips more.
 
     Raises:
         ValueError: If the model is in training mode, or the batch size below 1.
@@ -80,6 +81,7 @@ class Generator:
         Raises:
             AlphabetError: If a prompt holds a control character that is outside the vocabulary.
             InputError: If the model's logits are not finite, or wishes contradict their prompt.
+                Pieces that were being written come before any error, as those that were stopped.
         """
         requests = (
             (index, self._as_request(prompt, controls))
@@ -104,6 +106,12 @@ class Generator:
                 if run.pieces and not ended:  # else others begin first
                     with torch.inference_mode():
                         run.write_patches()
+        except (InputError, ScoreError):
+            # of one prompt, or of the weights: what the others have is not lost
+            for piece in run.pieces:
+                piece.stop()
+                yield piece.result()
+            raise
         finally:
             self._stopped = False
 
@@ -135,14 +143,12 @@ class Generator:
         return surprise / len(text)
 
     def _as_request(self, prompt: Request | Prompt | str | None, controls: Controls) -> Request:
-        request = (
-            prompt if isinstance(prompt, Request) else Request(prompt=prompt, controls=controls)
-        )
-        if self.sampling.top_k != 1:
-            return request
-        # what is always the likeliest would be written again just as it was
-        sure = dataclasses.replace(request.controls, max_retries=0)
-        return dataclasses.replace(request, controls=sure)
+        request = prompt if isinstance(prompt, Request) else Request(prompt=prompt)
+        controls = request.controls or controls
+        if self.sampling.is_greedy:
+            # what is always the likeliest would be written again just as it was
+            controls = dataclasses.replace(controls, max_retries=0)
+        return dataclasses.replace(request, controls=controls)
 
 
 class _Run:

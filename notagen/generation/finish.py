@@ -21,6 +21,8 @@ class FinishedTune:
     """Interleaved ABC with every voice written, from `X:1` on; prompt lines kept."""
     repairs: tuple[str, ...]
     """What had to be mended, one line each, such as `bar 3, V:2: closed a chord`."""
+    cut_bar: int | None = None
+    """Number of the begun bar that was dropped, as the piece was cut off in it."""
 
     @property
     def standard(self) -> str:
@@ -37,8 +39,8 @@ def finish(text: str, *, finished: bool) -> FinishedTune:
 
     Counters are taken off, brackets that were never closed are closed (and stray ones dropped),
     resting voices written out. Dropped are a second bar of the same voice in one line, voices that
-    the header does not define, and the begun bar of a piece that was cut off in mid-bar. Whatever
-    was mended is named in `repairs`.
+    the header does not define, and the begun bar of a piece that was cut off in mid-bar
+    (`cut_bar`). Whatever was mended is named in `repairs`.
 
     Args:
         text: What the model wrote, as in `Generated.text`.
@@ -50,9 +52,10 @@ def finish(text: str, *, finished: bool) -> FinishedTune:
     """
     header, body = split_header(text)
     repairs: list[str] = []
+    cut_bar = None
     if not finished and body and not body[-1].endswith("\n"):
         body.pop()
-        repairs.append(f"bar {len(body) + 1}: dropped, as it was cut off")
+        cut_bar = len(body) + 1
     if not body:
         raise NotationError("found no whole bar in what the model wrote, wanted at least one")
     known = set(defined_voices(header))
@@ -67,7 +70,7 @@ def finish(text: str, *, finished: bool) -> FinishedTune:
         whole = restore_rests(reduced)
     except NotationError as error:
         raise NotationError(_unreadable(reduced) or str(error)) from error
-    return FinishedTune(whole, tuple(repairs))
+    return FinishedTune(whole, tuple(repairs), cut_bar)
 
 
 def _unreadable(reduced: str) -> str:

@@ -6,8 +6,15 @@ from notagen.foundation.errors import ScoreError
 from notagen.notation.musicxml import abc_to_musicxml
 
 _VOICE = re.compile(r"V:\s*([^\s\[\]]+)")
+_VOICE_LINE = re.compile(
+    r"V:\s*[^\s\[\]]+"
+    r"(?:\s+(?:[a-z]+\d?(?:[-+^_]\d+)?|\w+=(?:\"[^\"]*\"|[^\s\"|]+)))*\s*"
+)
+_PROMPT_LINES = 4
 _NAMES = re.compile(r"[^\s{}()\[\]|*+]+")
-_DEFAULTS = {"L": "L:1/8\n", "K": "K:C\n"}
+_BEAT = re.compile(r"(?<=^Q:).*?(\d+)/(\d+)\s*=\s*(\d+)")
+_FASTEST = 1000
+_DEFAULTS = {"L": "L:1/8\n", "M": "M:4/4\n", "K": "K:C\n"}
 """What the bars are read with; training text always has this unit."""
 
 
@@ -19,10 +26,18 @@ def find_header_fault(above: str, line: str) -> str | None:
         line: With its `\n`.
     """
     name = _name(line)
-    if name in ("%", "") or not line.isascii() or not line.strip().isprintable():
-        return None if name == "%" else f"found {line.strip()[:20]!r}, wanted a field"
+    if name in ("", "X") or not line.isascii() or not line.strip().isprintable():
+        return f"found {line.strip()[:20]!r}, wanted a field"
+    if name == "%":  # the prompt, that the model may write itself, and its end
+        others = above.splitlines()
+        is_prompt = all(_name(other) == "%" for other in others) and "%end" not in others
+        return None if is_prompt and len(others) < _PROMPT_LINES else "found a comment"
+    if name == "V" and not _VOICE_LINE.fullmatch(line):
+        return f"found {line.strip()!r:.40}, wanted a voice, its clef and name"
     if name != "V" and any(_name(other) == name for other in above.splitlines()):
         return f"found a second {name}: line"
+    if (beat := _BEAT.search(line)) and not all(0 < int(n) <= _FASTEST for n in beat.groups()):
+        return f"found the tempo {beat[0]}"
     voices = _voices(line)
     if set(voices) & set(_voices(above, scores=False)):
         return f"found voice {voices[0]} twice"

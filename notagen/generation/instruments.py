@@ -111,10 +111,9 @@ def find_instrument(name: str) -> tuple[Instrument, str]:
     if match is None or found is None:
         near = difflib.get_close_matches(_plain(name), _BY_NAME, n=4, cutoff=0.5)
         names = list(dict.fromkeys(_BY_NAME[word].name for word in near))
-        names = names or [one.name for one in _SECTION_OF]
-        raise InputError(
-            f"instruments: found {name.strip()!r:.60}, wanted one of {', '.join(names)}"
-        )
+        near_ones = f"{' or '.join(names)} perhaps, or another of" if names else "one of"
+        known = ", ".join(one.name for one in _SECTION_OF)
+        raise InputError(f"instruments: found {name.strip()!r:.60}, wanted {near_ones} {known}")
     number = (match[2] or "").lower()
     return found, _ROMAN.get(number, number)
 

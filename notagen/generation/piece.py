@@ -11,6 +11,7 @@ from torch import Tensor
 
 from notagen.generation.bars import BarRules, Fault
 from notagen.generation.context import GrowingTune
+from notagen.generation.controls import NO_CONTROLS
 from notagen.generation.header import HeaderGuide
 from notagen.generation.header_rules import find_header_fault, missing_lines
 from notagen.generation.prompts import prompt_text
@@ -57,7 +58,7 @@ class Generated:
     """Why it ended: the eos patch; the limit it met; bars that went round in a loop; a header
     without end; or that it was stopped."""
     patches: int
-    """Patches the model wrote, the eos patch and what was taken back left out."""
+    """Patches behind the prompt, those put in for the model among them; not the eos patch."""
     retries: int
     """Times that a bar, the rest of one, or a header line was taken back and written again."""
     mended: tuple[int, ...]
@@ -102,7 +103,7 @@ class Piece:
         self._started = time.monotonic()
         self._index, self._seed = index, seed
         self._tokenizer = tokenizer
-        self._controls = request.controls
+        self._controls = request.controls or NO_CONTROLS
         self._on_text = on_text
         self._generator = torch.Generator().manual_seed(piece_seed(seed, index))
         self._prompt = request.wishes.complete(prompt_text(request.prompt))
@@ -301,7 +302,8 @@ class Piece:
             self._flush()
             return
         self._take_back(tune.line_from(0))
-        self._retries += self._line_retries < self._controls.max_retries
+        if self._line_retries < self._controls.max_retries:
+            self._retries += 1
         self._line_retries += 1
 
     def _check_line(self, rules: BarRules, *, closed: bool) -> None:

@@ -26,8 +26,8 @@ class Request:
 
     prompt: Prompt | str | None = None
     """What it begins with, see `prompt_text`."""
-    controls: Controls = NO_CONTROLS
-    """Its length and limits."""
+    controls: Controls | None = None
+    """Its length and limits; None for those of the run."""
     wishes: HeaderWishes = NO_WISHES
     """What its header must say."""
     name: str | None = None
@@ -38,7 +38,7 @@ class Request:
         return {
             "id": self.name,
             "prompt": prompt_text(self.prompt),
-            "controls": dataclasses.asdict(self.controls),
+            "controls": dataclasses.asdict(self.controls or NO_CONTROLS),
             "wishes": dataclasses.asdict(self.wishes),
         }
 
@@ -76,6 +76,8 @@ class Beginning:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be >= 1, got {value}")
+        if self.first_bars is not None and self.opening is None:
+            raise ValueError("first_bars is a part of an opening; give one, or leave it out")
         if self.text is not None and self.opening is not None:
             raise ValueError(f"give text or an opening, not both; got {self.opening} beside text")
 

@@ -17,6 +17,11 @@ class Sampling:
     temperature: float = 1.2
     """Acts last: each probability left is raised to 1 / temperature."""
 
+    @property
+    def is_greedy(self) -> bool:
+        """Whether the likeliest character is always taken."""
+        return self.top_k == 1 or self.top_p <= 1 / 128  # of 128 characters, one reaches that
+
     def __post_init__(self) -> None:
         """Check types and ranges."""
         check_fields(self)

@@ -13,7 +13,8 @@ from notagen.tokenizer.vocabulary import BOS, EOS, PAD, SIZE
 NEWLINE = ord("\n")
 BAR = ord("|")
 VOICE_PLACES = 8
-"""A voice's name stands before this place in a patch that begins with a barline and `[V:`."""
+"""A voice's name stands before this place in a patch that begins with a barline and `[V:`. Only its
+first character is looked at here; the rules of bars find the rest."""
 FREE = -1
 """Stands for a character that the model chooses."""
 CONTROLS = [id_ for id_ in (*range(EOS + 1, 32), 127) if id_ != NEWLINE]

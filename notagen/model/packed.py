@@ -156,18 +156,21 @@ def _norm(norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
 
 def _precision_of(model: NotaGen) -> Precision:
     type_ = model.char_decoder.table.dtype
-    return next(name for name, known in _TYPES.items() if known == type_)
+    for name, known in _TYPES.items():
+        if known == type_:
+            return name
+    raise ValueError(f"found weights of {type_}, wanted float32, bfloat16 or float16")
 
 
 def _float_linear(weight: Tensor, bias: Tensor, gelu: bool, type_: torch.dtype) -> Linear:
     weight, bias = weight.to(type_), bias.to(type_)
-    if (
-        weight.device.type == "cpu"
-        and torch._C._has_mkldnn
-        and (type_ == torch.bfloat16 or (type_ == torch.float32 and weight.numel() >= LARGE))
-    ):
-        return _OneDnnLinear(weight, bias, gelu)
-    return _PlainLinear(weight, bias, gelu)
+    has_kernel = False
+    if weight.device.type == "cpu" and torch._C._has_mkldnn:
+        if type_ == torch.bfloat16:
+            has_kernel = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        elif type_ == torch.float32:
+            has_kernel = weight.numel() >= LARGE
+    return (_OneDnnLinear if has_kernel else _PlainLinear)(weight, bias, gelu)
 
 
 def _int8_linear(weight: Tensor, bias: Tensor, gelu: bool, type_: torch.dtype, rows: int) -> Linear:

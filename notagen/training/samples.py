@@ -79,7 +79,8 @@ def _generate(
     model.eval()
     try:
         plain = merged(model).to(model.char_decoder.table.device)
-        return next(Generator(plain).generate([prompt], seed=seed, controls=controls))
+        [piece] = Generator(plain).generate([prompt], seed=seed, controls=controls)
+        return piece
     finally:
         for module in training:
             module.training = True

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from benchmarks.compare import match
 from benchmarks.raw_reader import Note, read_document
 from notagen.foundation.errors import ConversionError, InputError, MissingInputError, NotationError
-from notagen.generation.continuation import count_bars, opening, opening_of_abc, with_counters
+from notagen.generation.continuation import opening, opening_of_abc, with_counters
 from notagen.generation.finish import finish
 from notagen.generation.prompts import Prompt
 from notagen.notation.foreign import foreign_to_musicxml
@@ -19,7 +19,13 @@ from notagen.notation.midi import musicxml_to_midi
 from notagen.notation.musicxml import abc_to_musicxml
 from notagen.notation.musicxml.document import read_musicxml
 from notagen.notation.rests import restore_rests
+from notagen.tokenizer.windows import split_header
 from tests.notation.tunes import interleaved_tunes
+
+
+def count_bars(text: str) -> int:
+    return len(split_header(text)[1])
+
 
 CORPUS = pytest.importorskip("music21.corpus")
 PROMPT = Prompt("Romantic", "Wolf, Hugo", "Art Song")
@@ -165,3 +171,24 @@ def test_what_cannot_be_gone_on_from_is_refused_in_one_line(tmp_path: Path) -> N
     with pytest.raises(ConversionError) as caught:
         opening(copy)
     assert str(caught.value).count("copy.mxl") == 1
+
+
+VOICES = ("[V:1]c4 d4|e4 f4|", "[V:2]C,8|D,8|")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "\n".join(VOICES),
+        "[V:1]c4 d4|\n[V:2]C,8|\n[V:1]e4 f4|\n[V:2]D,8|",
+        "V:1\nc4 d4|e4 f4|\nV:2\nC,8|D,8|",
+        "[V:1]c4 d4|[V:2]C,8|\n[V:1]e4 f4|[V:2]D,8|",
+    ],
+)
+def test_voices_sound_together_however_they_are_written(body: str) -> None:
+    tune = f"X:1\nL:1/8\nM:4/4\nK:C\nV:1 treble\nV:2 bass\n{body}\n"
+    lines = split_header(opening_of_abc(tune))[1]
+    assert [line.strip() for line in lines] == [
+        "[V:1]c4 d4|[V:2]C,8|",
+        "[V:1]e4 f4|[V:2]D,8|",
+    ]

@@ -169,13 +169,14 @@ def test_requests_keep_to_their_own_controls(trained_model: NotaGen) -> None:
         Request(prompt=SCHUBERT, controls=Controls(num_bars=2)),
         SCHUBERT,
         Request(prompt=SCHUBERT),
+        Request(prompt=SCHUBERT, controls=Controls()),
     ]
     generator = Generator(trained_model, GREEDY, batch_size=3)
     pieces = sorted(
         generator.generate(prompts, seed=0, controls=Controls(num_bars=3)),
         key=lambda piece: piece.index,
     )
-    assert [len(body_lines(piece.text)) for piece in pieces] == [2, 3, 6]
+    assert [len(body_lines(piece.text)) for piece in pieces] == [2, 3, 3, 6]
 
 
 def test_the_body_begins_with_a_counter(random_model: NotaGen) -> None:
@@ -281,3 +282,15 @@ def test_weights_of_any_precision_write(
     generator = Generator(trained_model.bfloat16(), GREEDY, batch_size=batch_size)
     piece = next(generator.generate([SCHUBERT], seed=0, controls=controls))
     assert len(body_lines(piece.text)) == 3
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_a_bad_prompt_does_not_lose_the_others(trained_model: NotaGen, batch_size: int) -> None:
+    prompts = [SCHUBERT, SCHUBERT, "a\x01b", SCHUBERT]
+    found: list[int] = []
+    pieces = Generator(trained_model, batch_size=batch_size).generate(
+        prompts, seed=0, controls=Controls(max_patches=5)
+    )
+    with pytest.raises(AlphabetError):
+        found.extend(piece.index for piece in pieces)
+    assert sorted(found) == [0, 1]

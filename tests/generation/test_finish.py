@@ -62,13 +62,13 @@ def test_the_begun_bar_of_a_cut_off_piece_is_dropped() -> None:
     text = f"{HEADER}[r:0/9][V:1]c8|[V:2]C8|\n[r:1/8][V:1]d4 e"
     tune = finish(text, finished=False)
     assert tune.abc.splitlines()[-1] == "[V:1]c8|[V:2]C8|"
-    assert tune.repairs == ("bar 2: dropped, as it was cut off",)
+    assert (tune.repairs, tune.cut_bar) == ((), 2)
     # cut off between two bars, nothing is begun
-    assert finish(text[: text.index("[r:1")], finished=False).repairs == ()
+    assert finish(text[: text.index("[r:1")], finished=False).cut_bar is None
     # a piece that came to its end keeps its last bar, line end or not
     whole = finish(text.replace("d4 e", "d8|]"), finished=True)
     assert whole.abc.splitlines()[-1] == "[V:1]d8|][V:2]z8|]"
-    assert whole.repairs == ()
+    assert (whole.repairs, whole.cut_bar) == ((), None)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from notagen.foundation.errors import InputError, MissingInputError, ScoreError
-from notagen.generation.controls import Controls
+from notagen.generation.controls import NO_CONTROLS, Controls
 from notagen.generation.header import HeaderWishes
 from notagen.generation.prompts import Prompt
 from notagen.generation.requests import Beginning, Request, make_request, read_requests
@@ -34,8 +34,8 @@ def tune(tmp_path: Path) -> Path:
 
 
 def test_a_style_is_a_prompt() -> None:
-    assert make_request(STYLE) == Request(prompt=Prompt(*SCHUBERT.values()))
-    assert make_request(Beginning()) == Request()
+    assert make_request(STYLE) == Request(prompt=Prompt(*SCHUBERT.values()), controls=NO_CONTROLS)
+    assert make_request(Beginning()) == Request(controls=NO_CONTROLS)
 
 
 def test_an_opening_is_followed_by_so_many_bars(tune: Path) -> None:
@@ -138,7 +138,7 @@ def test_lines_take_what_they_lack_from_the_arguments(tmp_path: Path, tune: Path
     (text,) = read_requests(
         write(tmp_path, {"text": "K:C\n"}), Beginning(opening=tune, first_bars=2), *DEFAULTS[1:]
     )
-    assert text == Request(prompt="K:C\n")
+    assert text == Request(prompt="K:C\n", controls=NO_CONTROLS)
 
 
 @pytest.mark.parametrize(

@@ -137,3 +137,16 @@ def test_settings_out_of_range_are_named(field: str, value: float) -> None:
 
 def test_defaults_are_those_of_notagen() -> None:
     assert Sampling(top_k=9, top_p=0.9, temperature=1.2) == DEFAULT_SAMPLING
+
+
+@pytest.mark.parametrize(
+    ("sampling", "greedy"),
+    [
+        (Sampling(top_k=1), True),
+        (Sampling(top_k=0, top_p=1 / 128), True),
+        (Sampling(top_k=2, top_p=0.02), False),
+        (Sampling(), False),
+    ],
+)
+def test_greedy_settings_are_known(sampling: Sampling, greedy: bool) -> None:
+    assert sampling.is_greedy is greedy
