@@ -154,7 +154,10 @@ class GenerationFolder:
         line = f"{json.dumps(record, ensure_ascii=True)}\n".encode()
         file = os.open(self._lines, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         try:
-            if os.write(file, line) < len(line):
+            written = os.write(file, line)
+            if written < len(line):
+                # a line of another process must not run into it
+                os.ftruncate(file, os.fstat(file).st_size - written)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._lines))
         finally:
             os.close(file)

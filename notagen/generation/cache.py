@@ -50,6 +50,8 @@ class CachedModel:
             ),
             device=model.device,
         )
+        # the same memory, for each layer (keys and values, rows and heads, positions, head size)
+        self._character_heads = self._characters.flatten(2, 3).unbind()
         self._num_cleared = 0
         self._offsets = torch.arange(0, config.patch_size * SIZE, SIZE, device=model.device)
 
@@ -131,18 +133,20 @@ class CachedModel:
         count = len(inputs)
         characters: PackedTransformer = self._model.characters
         x = inputs + characters.positions[place]
-        for block, cache in zip(characters.blocks, self._characters, strict=True):
-            qkv = block.qkv(normalise(x, block.norm_1)).float()
-            qkv = qkv.view(count, 3, self._heads, HEAD_SIZE)
-            cache[:, :count, :, place] = qkv[:, 1:].transpose(0, 1)
+        used = count * self._heads
+        for block, cache in zip(characters.blocks, self._character_heads, strict=True):
+            qkv = block.qkv(normalise(x, block.norm_1)).float().view(count, 3, -1)
+            queries, new_keys, new_values = qkv.transpose(0, 1).reshape(3, used, 1, HEAD_SIZE)
+            keys, values = cache[:, :used, : place + 1].unbind()
+            keys[:, place:] = new_keys
+            values[:, place:] = new_values
             if place:
                 # two products: faster than torch's own attention over at most S positions
-                keys, values = cache[:, :count, :, : place + 1].unbind()
-                weights = (qkv[:, 0, :, None] @ keys.transpose(2, 3)).softmax(3)
-                gathered = (weights @ values).view(count, -1)
+                weights = torch.bmm(queries, keys.transpose(1, 2)).softmax(2)
+                gathered = torch.bmm(weights, values)
             else:
-                gathered = qkv[:, 2].reshape(count, -1)
-            x = block.finish(x, gathered)
+                gathered = new_values
+            x = block.finish(x, gathered.view(count, -1))
         return self._model.head(normalise(x, characters.norm)).float()
 
     def embed_characters(self, characters: Tensor) -> Tensor:

@@ -286,8 +286,8 @@ def _tempo(wish: str, metre: str | None) -> str:
         beat = Fraction(int(match[1]), int(match[2]))
     if match is None or not (_is_note(beat) and _SLOWEST <= int(match[3]) <= _FASTEST):
         raise InputError(
-            f"tempo: found {wish!r:.40}, wanted {_SLOWEST} to {_FASTEST} beats a minute, such as "
-            f"96 or 3/8=60"
+            f"tempo: found {wish!r:.40}, wanted {_SLOWEST} to {_FASTEST} beats a minute, a whole "
+            f"number, such as 96 or 3/8=60"
         )
     return f"{beat.numerator}/{beat.denominator}={int(match[3])}"
 

@@ -147,7 +147,7 @@ def pack(model: NotaGen, precision: Precision | None = None, *, rows: int = 1) -
 def normalise(x: Tensor, norm: tuple[Tensor, Tensor]) -> Tensor:
     """Return the layer norm of each row of (N, H)."""
     weight, bias = norm
-    return F.layer_norm(x, weight.shape, weight, bias, NORM_EPS)
+    return torch.layer_norm(x, weight.shape, weight, bias, NORM_EPS)
 
 
 def _norm(norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
