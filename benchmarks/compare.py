@@ -149,3 +149,16 @@ def place_of(row: Difference) -> tuple[int, int, Fraction]:
     item = row[1] or row[2]
     assert item is not None  # noqa: S101 -- a difference has at least one side
     return item.bar, item.part, item.onset
+
+
+def differing_notes(wanted: Iterable[Note], found: Iterable[Note]) -> list[Note]:
+    """Return the notes that only one side has: of the same part, bar, pitch, onset and length."""
+
+    def bucket(note: Note) -> tuple[int, int, Fraction]:
+        return note.part, note.bar, note.midi
+
+    def place(note: Note) -> tuple[Fraction, Fraction]:
+        return note.onset, note.duration
+
+    _, lost, new = match(wanted, found, bucket=bucket, place=place)
+    return [*lost, *new]

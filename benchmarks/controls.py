@@ -12,7 +12,6 @@ import random
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -20,7 +19,7 @@ from xml.etree import ElementTree
 
 import torch
 
-from benchmarks.compare import match
+from benchmarks.compare import differing_notes
 from benchmarks.fidelity import draw
 from benchmarks.raw_reader import Mark, Note, Record, document_of, read_document
 from benchmarks.report import table
@@ -141,15 +140,7 @@ def changed_notes(source: Record, finished: Record, n_bars: int) -> list[Note]:
     wanted, found = (
         [note for note in record.notes if note.bar < n_bars] for record in (source, finished)
     )
-
-    def bucket(note: Note) -> tuple[int, int, Fraction]:
-        return note.part, note.bar, note.midi
-
-    def place(note: Note) -> tuple[Fraction, Fraction]:
-        return note.onset, note.duration
-
-    _, lost, new = match(wanted, found, bucket=bucket, place=place)
-    return [*lost, *new]
+    return differing_notes(wanted, found)
 
 
 def obeyed(generator: Generator, wishes: Sequence[Wish], seed: int) -> str:

@@ -13,12 +13,12 @@ from notagen.notation.durations import UNIT, bar_duration, format_length, parse_
 from notagen.notation.keys import parse_key
 from notagen.notation.lexer import COUNTER, FIELD, VOICE_MARK, tokens
 from notagen.notation.musicxml import abc_to_musicxml
+from notagen.notation.musicxml.abc_layout import read_voice_lines
+from notagen.notation.tune import voice_lines
 
 LONGEST_PATTERN = 8
 """Bars of the longest pattern whose repetitions are counted."""
 
-_VOICE_LINE = re.compile(r"V:\s*([^\s\[\]]+)")
-_TRANSPOSE = re.compile(r"\btranspose=([+-]?\d{1,2})(?!\d)")
 _COUNTS = re.compile(r"\[r:(\d{1,6})/(\d{1,6})\]")
 _BEGINNING = re.compile(
     r"\[(?:r(?::[^\[\]]*)?)?"  # of a counter; a whole one and the beginning of a voice mark
@@ -84,7 +84,10 @@ class BarRules:
         lines = header.splitlines()
         self._fixed = fixed
         self._max_repeats = max_repeats
-        self._voices = {match[1]: line for line in lines if (match := _VOICE_LINE.match(line))}
+        self._voices = voice_lines(lines)
+        self._transpositions = {
+            voice: line.transpose for voice, line in read_voice_lines(lines).items()
+        }
         # of a field that stands twice the first counts
         fields = {line[0]: line[2:].split("%")[0] for line in lines[::-1] if line[1:2] == ":"}
         self._meanings = {name: _meaning(name, fields[name]) for name in fixed if name in fields}
@@ -239,8 +242,7 @@ class BarRules:
         meaning, wanted = _meaning(name, value), self._meanings.get(name)
         if not isinstance(meaning, int) or not isinstance(wanted, int):
             return meaning in (None, wanted)
-        transpose = _TRANSPOSE.search(self._voices.get(voice, ""))
-        semitones = int(transpose[1]) if transpose else 0
+        semitones = self._transpositions.get(voice, 0)
         # a semitone is seven fifths, and twelve fifths lead to the same key in other spelling
         return meaning == wanted if not semitones else (meaning - wanted + 7 * semitones) % 12 == 0
 

@@ -12,6 +12,7 @@ from notagen.notation.barlines import parse_bar
 from notagen.notation.durations import bar_duration, format_length, parse_metre
 from notagen.notation.keys import parse_key
 from notagen.notation.lexer import VOICE_MARK, tokens
+from notagen.notation.musicxml.abc_layout import read_voice_lines
 from notagen.notation.tune import voice_order
 from notagen.tokenizer.windows import split_header
 
@@ -25,7 +26,6 @@ _TEMPO = re.compile(
     r"(?:\"[^\"]*\"\s*)?(?:(\d{1,2})/([1-9]\d?)\s*=\s*)?(\d{1,4})(?:\s*\"[^\"]*\")?"
 )
 _SHARP, _FLAT = (re.compile(rf"[- ]?{word}\b", re.IGNORECASE) for word in ("sharp", "flat"))
-_TRANSPOSING = re.compile(r"^V:(\S+).*?\btranspose=([+-]?\d{1,2})(?!\d)", re.MULTILINE)
 _PART_NAME = re.compile(r'\bnm="([^"]*)"')
 
 
@@ -193,11 +193,11 @@ class HeaderGuide:
         first = next(iter(cells.values()))
         length = bar_duration(first.music, unit=Fraction(1)) or Fraction(1)
         rest = first._replace(music=f"z{format_length(length)}")
-        for match in _TRANSPOSING.finditer(header):
-            key = _written_key(self._lines["K"][0][2:], int(match[2]))
-            bar = cells.get(match[1], rest)
+        for voice, described in read_voice_lines(header.splitlines()).items():
+            key = _written_key(self._lines["K"][0][2:], described.transpose)
+            bar = cells.get(voice, rest)
             if key and not _begins_with_key(bar.music):
-                cells[match[1]] = bar._replace(music=f"[K:{key}]{bar.music}")
+                cells[voice] = bar._replace(music=f"[K:{key}]{bar.music}")
         music = "".join(f"[V:{voice}]{cells[voice].text}" for voice in voice_order(list(cells)))
         return f"{counter}{music}\n"
 

@@ -4,8 +4,8 @@ import re
 
 from notagen.foundation.errors import ScoreError
 from notagen.notation.musicxml import abc_to_musicxml
+from notagen.notation.tune import defined_voices
 
-_VOICE = re.compile(r"V:\s*([^\s\[\]]+)")
 _VOICE_LINE = re.compile(
     r"V:\s*[^\s\[\]]+"
     r"(?:\s+(?:[a-z]+\d?(?:[-+^_]\d+)?|\w+=(?:\"[^\"]*\"|[^\s\"|]+)))*\s*"
@@ -73,8 +73,7 @@ def _voices(text: str, *, scores: bool = True) -> list[str]:
     """Return the voices that lines define, and those that their `%%score` names."""
     found = []
     for line in text.splitlines():
-        if match := _VOICE.match(line):
-            found.append(match[1])
-        elif scores and line.startswith("%%score"):
+        found += defined_voices([line])
+        if scores and line.startswith("%%score"):
             found += _NAMES.findall(line.removeprefix("%%score"))
     return found

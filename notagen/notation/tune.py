@@ -1,6 +1,7 @@
 """A tune: header and bars of every voice; standard ABC text in and out."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from notagen.foundation.errors import NotationError
@@ -99,6 +100,12 @@ def defined_voices(header: tuple[str, ...] | list[str]) -> list[str]:
     """Return the ids of the `V:` lines of a header, in order: `V:1 treble` gives `1`."""
     ids = (line[2:].split() for line in header if line.startswith("V:"))
     return [words[0] for words in ids if words]
+
+
+def voice_lines(header: Iterable[str]) -> dict[str, str]:
+    """Return the `V:` line of each voice id, in order; of an id that stands twice the last."""
+    lines = ((line[2:].split(), line) for line in header if line.startswith("V:"))
+    return {words[0]: line for words, line in lines if words}
 
 
 def voice_order(voices: list[str]) -> list[str]:

@@ -1,13 +1,12 @@
 import re
 import shutil
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.compare import match
+from benchmarks.compare import differing_notes
 from benchmarks.raw_reader import Note, read_document
 from notagen.foundation.errors import ConversionError, InputError, MissingInputError, NotationError
 from notagen.generation.continuation import opening, opening_of_abc, with_counters
@@ -47,17 +46,6 @@ def notes(document: str | bytes, n_bars: int) -> list[Note]:
     return [note for note in read_document(content).notes if note.bar < n_bars]
 
 
-def differences(wanted: list[Note], found: list[Note]) -> list[Note]:
-    def bucket(note: Note) -> tuple[int, int, Fraction]:
-        return note.part, note.bar, note.midi
-
-    def place(note: Note) -> tuple[Fraction, Fraction]:
-        return note.onset, note.duration
-
-    _, lost, new = match(wanted, found, bucket=bucket, place=place)
-    return [*lost, *new]
-
-
 def played_on(opening: str) -> str:
     """Return the document of what a model would hand back if it were stopped after the opening."""
     begun = with_counters(opening, 8) + f"[r:{count_bars(opening)}/7][V:1]c"
@@ -85,7 +73,7 @@ def test_an_opening_comes_back_note_for_note(name: str, first_bars: int | None) 
     assert first_bars in (None, n_bars)
     wanted = notes(read_musicxml(source), n_bars)
     assert len(wanted) > 20
-    assert not differences(wanted, notes(played_on(text), n_bars))
+    assert not differing_notes(wanted, notes(played_on(text), n_bars))
 
 
 def test_an_opening_of_midi_has_the_notes_that_music21_reads(tmp_path: Path) -> None:
@@ -93,7 +81,7 @@ def test_an_opening_of_midi_has_the_notes_that_music21_reads(tmp_path: Path) -> 
     source.write_bytes(musicxml_to_midi(abc_to_musicxml(SONG)))
     text = opening(source, first_bars=2)
     found = notes(played_on(text), 2)
-    assert not differences(notes(foreign_to_musicxml(source), 2), found)
+    assert not differing_notes(notes(foreign_to_musicxml(source), 2), found)
     played = notes(abc_to_musicxml(SONG), 2)
     assert sorted(note.midi for note in found) == sorted(note.midi for note in played)
 
@@ -131,7 +119,7 @@ def test_standard_abc_of_others_is_brought_into_the_form_of_training_text(tmp_pa
     )
     text = opening(voices, first_bars=2)
     assert text.startswith("%Romantic\n%Wolf, Hugo\n%Art Song\n%end\n%%score 1 { 2 | 3 }\n")
-    assert not differences(notes(abc_to_musicxml(SONG), 2), notes(played_on(text), 2))
+    assert not differing_notes(notes(abc_to_musicxml(SONG), 2), notes(played_on(text), 2))
 
 
 def test_a_bar_that_was_cut_off_is_left_out() -> None:

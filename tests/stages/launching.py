@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +70,31 @@ def metrics(folder: Path) -> list[dict[str, Any]]:
 
 def steps(folder: Path) -> list[int]:
     return [line["step"] for line in metrics(folder) if "loss" in line]
+
+
+def signal_at(
+    moment: Callable[[], bool],
+    number: signal.Signals,
+    run: Sequence[str],
+    log: Path,
+    *,
+    cwd: Path | None = None,
+    env: dict[str, str],
+) -> int:
+    """Start a run, send all its processes a signal at a moment, and return its exit code.
+
+    What it prints goes to the log; it may not end before the moment.
+    """
+    with (
+        log.open("w") as file,
+        subprocess.Popen(
+            run, env=env, cwd=cwd, stdout=file, stderr=file, start_new_session=True
+        ) as process,
+    ):
+        deadline = time.monotonic() + 100
+        while process.poll() is None and not moment():
+            assert time.monotonic() < deadline
+            time.sleep(0.0005)
+        assert process.poll() is None, log.read_text()
+        os.killpg(process.pid, number)
+        return process.wait(timeout=100)

@@ -1,7 +1,6 @@
 """inference/generate.py in processes of its own: killed, stopped, shared out, JSON lines."""
 
 import json
-import os
 import signal
 import subprocess
 import time
@@ -15,7 +14,7 @@ import torch
 
 from notagen.model.notagen import NotaGen
 from notagen.model.weights import save_model
-from tests.stages.launching import PYTHON, ROOT, TINY, TORCHRUN, environment
+from tests.stages.launching import PYTHON, ROOT, TINY, TORCHRUN, environment, signal_at
 
 HEADER = "L:1/8\nM:4/4\nK:Eb\nV:1 treble\nV:2 bass\n"
 SIX = ("--prompts", "six.jsonl", "--batch-size", "2", "--max-retries", "1")
@@ -87,24 +86,8 @@ def signal_when(
     moment: Callable[[], bool], number: signal.Signals, place: Path, out: str, *flags: str
 ) -> tuple[int, str]:
     """Start a run and send all its processes a signal; return its exit code and what it says."""
-    with (
-        (place / "log").open("w") as log,
-        subprocess.Popen(
-            command(place, out, *flags),
-            env=environment(place),
-            cwd=place,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        ) as process,
-    ):
-        deadline = time.monotonic() + 100
-        while process.poll() is None and not moment():
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        assert process.poll() is None, (place / "log").read_text()
-        os.killpg(process.pid, number)
-        code = process.wait(timeout=100)
+    run = command(place, out, *flags)
+    code = signal_at(moment, number, run, place / "log", cwd=place, env=environment(place))
     return code, (place / "log").read_text()
 
 

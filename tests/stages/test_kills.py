@@ -1,16 +1,14 @@
 """A training run that is killed again and again, wherever it is."""
 
-import os
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.stages.launching import PYTHON, command, environment, launch, metrics, steps
+from tests.stages.launching import PYTHON, command, environment, launch, metrics, signal_at, steps
 
 # dropout, keys, windows, sampled patches, averages and the guard's memory must all go on
 FLAGS = (
@@ -51,23 +49,14 @@ def test_ten_kills_change_nothing(corpus: Path) -> None:
 
 def kill_at(moment: Callable[[], bool], corpus: Path) -> int:
     """Start or go on with the run, kill it at a moment; return the last step it logged."""
-    with (
-        (corpus / "log").open("wb") as log,
-        subprocess.Popen(
-            command(PYTHON, "pretrain", corpus, *FLAGS, run="killed"),
-            env=environment(corpus),
-            stdout=subprocess.DEVNULL,
-            stderr=log,
-            start_new_session=True,
-        ) as process,
-    ):
-        deadline = time.monotonic() + 100
-        while process.poll() is None and not moment():
-            assert time.monotonic() < deadline
-            time.sleep(0.0005)
-        assert process.poll() is None, (corpus / "log").read_text()
-        os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    code = signal_at(
+        moment,
+        signal.SIGKILL,
+        command(PYTHON, "pretrain", corpus, *FLAGS, run="killed"),
+        corpus / "log",
+        env=environment(corpus),
+    )
+    assert code == -signal.SIGKILL
     return logged(corpus / "killed")
 
 

@@ -1,7 +1,7 @@
 """From the header of a tune to its parts: which voice stands on which staff of which instrument."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -64,7 +64,7 @@ class _Bracket:
     """Staves, and brackets inside."""
 
 
-def read_voice_lines(header: tuple[str, ...]) -> dict[str, VoiceLine]:
+def read_voice_lines(header: Iterable[str]) -> dict[str, VoiceLine]:
     """Return what the `V:` lines say, by voice."""
     lines: dict[str, VoiceLine] = {}
     for line in header:
