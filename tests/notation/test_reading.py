@@ -147,3 +147,16 @@ def test_a_bracket_that_says_odd_numbers_is_no_tuplet_of_its_own() -> None:
 def test_a_tempo_in_words_is_passed_over() -> None:
     direction = f'<sound tempo="120 bpm"/>{note()}'
     assert music([direction]) == ["M:4/4", "C8 |"]
+
+
+def test_a_tempo_that_several_parts_mark_is_written_once() -> None:
+    part = [f'<sound tempo="{tempo}"/>{note()}' for tempo in (76, 60, 76)]
+    assert music(part, part, part) == [
+        "Q:1/4=76",
+        "M:4/4",
+        "C8 | [Q:1/4=60] C8 | [Q:1/4=76] C8 |",
+        "C8 | C8 | C8 |",
+        "C8 | C8 | C8 |",
+    ]
+    other = [note(), note(), f'<sound tempo="90"/>{note()}']
+    assert music(part, other)[3] == "C8 | C8 | [Q:1/4=90] C8 |"

@@ -19,6 +19,8 @@ from notagen.notation.tune import MAX_CELLS, Tune
 
 _MAX_DIVISIONS = 2**31 - 1
 _MAX_TICKS_PER_QUARTER = 10**12
+_Tempo = tuple[int, int, str]
+"""A tempo's bar, its time there and its text."""
 _SPAN_BEGINNINGS = {end: begin for _, begin, end in SPANS}
 _CLEF = Sign(0, 1, None, "clef", "treble")
 _KEY = Sign(0, None, None, "key", "C")
@@ -72,23 +74,22 @@ def read_tune(root: Element) -> Tune:
     key = next((p for p in parts if p.transposition % 12 == 0 and p.opening("key")), parts[0])
     header_key = key.opening("key") or _KEY
     header_metre = next(filter(None, (part.opening("metre") for part in parts)), _METRE)
-    tempo_part = next((part for part in parts if part.opening("tempo")), None)
+    tempo = next(filter(None, (part.opening("tempo") for part in parts)), None)
     header = [
         "X:1",
         *_titles(root),
         score_line(root, {part.id: _staves(part) for part in parts}),
         "L:1/8",
-        *([f"Q:{t.text}"] if tempo_part and (t := tempo_part.opening("tempo")) else []),
+        *([f"Q:{tempo.text}"] if tempo else []),
         f"M:{header_metre.text}",
         f"K:{header_key.text}",
         *(line for part in parts for line in _voice_lines(part)),
     ]
     bars: list[dict[str, Bar]] = [{} for _ in range(n_bars)]
+    given = [header_key, header_metre]
+    tempi = {(0, 0, tempo.text)} if tempo else set()
     for part in parts:
-        given = [header_key, header_metre]
-        if part is tempo_part:
-            given += filter(None, [part.opening("tempo")])
-        _write_part(part, quarter, lengths, given, bars, shows_times=part is parts[0])
+        _write_part(part, quarter, lengths, given, tempi, bars, shows_times=part is parts[0])
     return Tune(tuple(line for line in header if line), tuple(bars))
 
 
@@ -211,13 +212,15 @@ def _write_part(
     quarter: int,
     lengths: Sequence[int],
     given: Sequence[Sign],
+    tempi: set[_Tempo],
     bars: list[dict[str, Bar]],
     *,
     shows_times: bool,
 ) -> None:
     """Write the part's voices into the bars.
 
-    What `given`, the key, metre and tempo of the header, says already is left out.
+    What `given`, the key and metre of the header, says already is left out, and a tempo that
+    another part marks at the same time, for it holds for all; the part's are added to `tempi`.
     """
     writers = []
     known: list[dict[str, str]] = []
@@ -229,7 +232,7 @@ def _write_part(
     for number, ticks in enumerate(lengths):
         measure = part.measures[number] if number < len(part.measures) else empty
         following = part.measures[number + 1] if number + 1 < len(part.measures) else None
-        signs = _signs_of_voices(part, measure, number, known)
+        signs = _signs_of_voices(part, measure, number, known, tempi)
         line = measure.barlines.closing(following.barlines if following else None)
         left = measure.barlines.opening if number == 0 else ""
         for place, (voice, writer) in enumerate(zip(part.voices, writers, strict=True)):
@@ -246,22 +249,24 @@ def _write_part(
 
 
 def _signs_of_voices(
-    part: Part, measure: Measure, bar: int, known: list[dict[str, str]]
+    part: Part, measure: Measure, bar: int, known: list[dict[str, str]], tempi: set[_Tempo]
 ) -> list[list[Sign]]:
     """Deal a measure's signs to the part's voices.
 
     Keys and metres go to all voices, clefs to those of their staff, the rest to one voice. A key,
-    metre or clef that is in force already is left out.
+    metre or clef that is in force already is left out, and a tempo that is marked already.
     """
     dealt: list[list[Sign]] = [[] for _ in part.voices]
     for sign in measure.signs:
+        if sign.kind == "tempo":
+            tempo = bar, sign.at, sign.text
+            if tempo in tempi:
+                continue
+            tempi.add(tempo)
         if sign.kind in ("text", "tempo"):
             place = _place_for(part, sign, bar)
             sign = _settled(sign, part.voices[place].sounding(bar, sign.at), dealt[place])
-            if sign.kind == "text" or not (
-                bar == sign.at == 0 and known[0].pop("tempo", "") == sign.text
-            ):
-                dealt[place].append(sign)
+            dealt[place].append(sign)
             continue
         for place, voice in enumerate(part.voices):
             if sign.staff in (None, voice.staff) and known[place].get(sign.kind) != sign.text:
