@@ -31,12 +31,17 @@ from tests.stages.launching import (
     steps,
 )
 
-TWICE = pytest.mark.parametrize("launcher", [ACCELERATE, TORCHRUN], ids=["accelerate", "torchrun"])
 
-
-@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
-@TWICE
-def test_two_steps_then_two_more(corpus: Path, stage: str, launcher: Sequence[str]) -> None:
+@pytest.mark.parametrize(
+    ("launcher", "stage"),
+    [
+        pytest.param(ACCELERATE, "pretrain", id="accelerate-pretrain"),
+        pytest.param(ACCELERATE, "finetune", id="accelerate-finetune", marks=pytest.mark.slow),
+        pytest.param(TORCHRUN, "pretrain", id="torchrun-pretrain", marks=pytest.mark.slow),
+        pytest.param(TORCHRUN, "finetune", id="torchrun-finetune"),
+    ],
+)
+def test_two_steps_then_two_more(corpus: Path, launcher: Sequence[str], stage: str) -> None:
     flags = ("--patches-per-step", "100", "--epochs", "1")
     first = launch(launcher, stage, corpus, *flags, "--max-steps", "2")
     assert first.returncode == 0, first.stderr

@@ -1,4 +1,4 @@
-"""An index of two million pieces: started, planned and read from, in a process of its own."""
+"""An index of millions of pieces: started, planned and read from, in a process of its own."""
 
 import json
 import subprocess
@@ -9,7 +9,6 @@ import pytest
 
 from notagen.notation.keys import KEYS
 
-NUM_PIECES = 2_000_000
 PROGRAM = """
 import json, re, sys, time
 from pathlib import Path
@@ -41,7 +40,8 @@ print(json.dumps({
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from there")
-def test_two_million_pieces_start_within_half_a_minute(tmp_path: Path) -> None:
+@pytest.mark.parametrize("num_pieces", [200_000, pytest.param(2_000_000, marks=pytest.mark.slow)])
+def test_millions_of_pieces_start_within_half_a_minute(tmp_path: Path, num_pieces: int) -> None:
     for number, key in enumerate(KEYS):
         file = tmp_path / f"abc/{key}/tune{number}_{key}.abc"
         file.parent.mkdir(parents=True)
@@ -52,7 +52,7 @@ def test_two_million_pieces_start_within_half_a_minute(tmp_path: Path) -> None:
         + "\n"
         for number, key in enumerate(KEYS)
     )
-    rounds, rest = divmod(NUM_PIECES, len(KEYS))
+    rounds, rest = divmod(num_pieces, len(KEYS))
     index = tmp_path / "train.jsonl"
     with index.open("w") as file:
         file.writelines(lines for _ in range(rounds))
@@ -61,10 +61,11 @@ def test_two_million_pieces_start_within_half_a_minute(tmp_path: Path) -> None:
         [sys.executable, "-c", PROGRAM, index], check=True, capture_output=True, text=True
     )
     found = json.loads(run.stdout)
-    assert found["pieces"] == found["prompted"] == NUM_PIECES
+    assert found["pieces"] == found["prompted"] == num_pieces
     assert found["steps"] == -(-found["patches"] // 16_384)
-    # of the processor: other work on the machine does not count
-    assert found["seconds"] < 30
-    assert found["planned"] < 3
-    assert found["gigabytes"] < 2
+    # of the processor: other work on the machine does not count; a start takes some seconds anyway
+    share = num_pieces / 2_000_000
+    assert found["seconds"] < 6 + 24 * share
+    assert found["planned"] < 0.5 + 2.5 * share
+    assert found["gigabytes"] < 0.8 + 1.2 * share
     assert run.stderr == ""
