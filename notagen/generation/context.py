@@ -1,9 +1,7 @@
 """A tune as it is written, and the part of it that the model reads once it is long."""
 
-from bisect import bisect_left
-
 from notagen.tokenizer.patches import PatchTokenizer
-from notagen.tokenizer.windows import split_header
+from notagen.tokenizer.windows import newest_lines, split_header
 
 
 class GrowingTune:
@@ -111,18 +109,14 @@ class GrowingTune:
 
         That is all that fits, or header and newest lines of a longer tune.
 
-        The bos patch and the header stay; whole lines are dropped from the front of the rest until
-        it takes half the room behind the header. A line longer than that loses its front. A header
-        longer than half the context gives way to the prompt it began with.
+        The bos patch and the header stay, and of the rest the newest lines, see `newest_lines`. A
+        header longer than half the context gives way to the prompt it began with.
         """
         length = self._tokenizer.patch_length
         if len(self.patches) <= length:
             return 0, 0
         head = self._head if self._head <= self._longest_head else 1
-        oldest = len(self.patches) - (length - head) // 2
-        line = bisect_left(self._line_starts, oldest)
-        start = self._line_starts[line] if line < len(self._line_starts) else oldest
-        return head, start
+        return head, newest_lines(self._line_starts, len(self.patches), length - head)
 
     @property
     def _longest_head(self) -> int:

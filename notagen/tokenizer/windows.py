@@ -1,12 +1,14 @@
-"""Bar counters `[r:i/n]` of a tune body, and where a long tune may be cut."""
+"""Bar counters `[r:i/n]` of a tune body, the bare text, and where a long tune may be cut."""
 
 import random
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from notagen.notation.lexer import COUNTER
 
 _BODY_LINE = ("[V:", "[r:")
+_PROMPT_LINES = re.compile(r"(?:%(?!%)[^\n]*(?:\n|\Z))*")
 
 
 def split_header(text: str) -> tuple[list[str], list[str]]:
@@ -36,6 +38,17 @@ def remove_counters(text: str) -> str:
     return re.sub(rf"^{COUNTER.pattern}", "", text, flags=re.MULTILINE)
 
 
+def canonical(text: str) -> str:
+    """Return what of a tune is music: its text without prompt lines and counters.
+
+    Prompt lines are all lines at its start that begin with `%` and not with `%%`. The length of
+    what is left is what likelihoods are measured against, whatever a model is shown and predicts.
+
+    Before: `%Romantic`, `%end`, `K:C` and `[r:0/0][V:1]c4|`; after: `K:C` and `[V:1]c4|`.
+    """
+    return remove_counters(_PROMPT_LINES.sub("", text, count=1))
+
+
 def choose_window(lengths: Sequence[int], room: int, rng: random.Random | None) -> tuple[int, int]:
     """Choose which part of a long tune body to show, as NotaGen does.
 
@@ -63,3 +76,20 @@ def choose_window(lengths: Sequence[int], room: int, rng: random.Random | None) 
     tail = min(tail, len(lengths) - 1)
     start = rng.choice(range(1, tail)) if part == "middle" and tail > 1 else tail
     return start, min(room, sum(lengths[start:]))
+
+
+def newest_lines(line_starts: Sequence[int], num_patches: int, room: int) -> int:
+    """Return the patch from which a tune is read afresh once it fills the context.
+
+    Whole lines are dropped from its front until what is left takes half the room at most. A last
+    line longer than that loses its front.
+
+    Args:
+        line_starts: First patch of each line, ascending.
+        num_patches: Patches so far; lines that begin behind them are yet to come.
+        room: Patches there is room for behind the header.
+    """
+    oldest = num_patches - room // 2
+    line = bisect_left(line_starts, oldest)
+    whole = line < len(line_starts) and line_starts[line] < num_patches
+    return line_starts[line] if whole else oldest
