@@ -10,7 +10,6 @@ import bisect
 import dataclasses
 import io
 import re
-import unicodedata
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 
@@ -18,81 +17,32 @@ import mido
 import verovio
 
 from notagen.foundation.limits import limited
+from notagen.notation.part_names import read_part_names
 from notagen.notation.toolkit import loaded
 
 _MEI = "{http://www.music-encoding.org/ns/mei}"
 _ID = "{http://www.w3.org/XML/1998/namespace}id"
 
-_CHOIR, _SOLO_VOICE, _VIOLA, _CONTRABASS = 52, 53, 41, 43
-_STRINGS = range(40, 44)
-
-# Part names in English, German, French, Italian (and the Polish ones of song prints), without
-# accents, to General MIDI programs counted from 0. The first match wins: instruments stand before
-# the voices they are named after ("alto flute"), long names before those they begin with.
-_PROGRAMS = tuple(
-    (re.compile(rf"\b(?:{pattern})\b"), program)
-    for pattern, program in (
-        (r"(?:contra|kontra)?fag\w*|(?:contra)?bassoo?ns?|k?fg|c?bsn|c?bn", 70),
-        (r"contrab\w*|kontrab\w*|contrebass\w*|double bass\w*|violone|cb|kb|ctb|db$", _CONTRABASS),
-        (r"violonc\w*|wiolonczel\w*|cell[oi]s?|vcl?|vlc|vcll?o|gamba", 42),
-        (r"violin\w*|violons?|geigen?|skrzypce|vl?ns?|vl|vn[oi]|fiddle", 40),
-        (r"violas?|viole|bratschen?|altowk\w*|vla|va|vle|br", _VIOLA),
-        (r"strings|streicher|archi|cordes", 48),
-        (r"picc?ol\w*|picc|ottavino", 72),
-        (r"blockflot\w*|blockfloet\w*|recorders?|flaut[oi] dolc[ei]|flutes? a bec", 74),
-        (r"flutes?|flaut[oi]|floten?|floete\w*|querflot\w*|travers\w*|fl", 73),
-        (r"english horn|englischhorn|cors? anglais|corn[oi] ingles[ei]|eh", 69),
-        (r"ob|obo[ei]\w*|hautbois", 68),
-        (r"bass[eo]t\w*|clarinet\w*|klarinett\w*|klar|cl", 71),
-        (r"sopran\w* sax\w*", 64),
-        (r"tenor\w* sax\w*", 66),
-        (r"bariton\w* sax\w*", 67),
-        (r"(?:alt\w* )?sax\w*", 65),
-        (r"tromb[ae]|trumpets?|trompet\w*|clarin[oi]|corn(?:et|ett)[os]?|tpts?|trp|trpt", 56),
-        (r"trombon\w*|\w*posaunen?|tbns?|trb|pos", 57),
-        (r"tuba|ophicleid\w*|serpent", 58),
-        (r"horns?|horner|waldh\w*|cors?|corn[iou]|hns?|hrn|hr", 60),
-        (r"timp\w*|pauken?|pk|timbales", 47),
-        (r"celest\w*", 8),
-        (r"glock\w*|campanell[io]", 9),
-        (r"vibraph\w*", 11),
-        (r"marimb\w*", 12),
-        (r"xyloph\w*|xilof\w*", 13),
-        (r"harpsi\w*|(?:clavi)?cembal\w*|clavecin\w*|hpsd|cemb|(?:basso )?continuo|fundamento", 6),
-        (r"harps?|harfen?|harfe|harpes?|arp[ae]|hf|hp|hrp", 46),
-        (r"harmonium|harm", 20),
-        (r"accord\w*|akkord\w*|fisarmonica", 21),
-        (r"organ[oi]?|orgel|orgues?|org|pedal", 19),
-        (r"(?:forte|hammer)?(?:pian|klav|clav)\w*|pf|pfte|pno|klv|keyboard", 0),
-        (r"bass guitar|e bass|electric bass", 33),
-        (r"guitars?|gitarren?|guitares?|chitarr[ae]|gtr|guit|lutes?|lauten?|liuto|luth", 24),
-        (r"chor\w*|choir|cor[oi]|choeur", _CHOIR),
-        (r"(?:mezzo ?)?sopran\w*|mezzo|discant\w*|dessus|treble|contralt\w*", _CHOIR),
-        (r"tenor\w*|taille|barit\w*|haute contre|s|t", _CHOIR),
-        (r"voices?|voix|voce|voci|vox|(?:ge|sing)?sang\w*|(?:sing)?stimm\w*", _SOLO_VOICE),
-        (r"chant\w*|cant(?:o|us|vs)|vocals?|spiew|glos|superius", _SOLO_VOICE),
-    )
-)
-# a choir's voice or, where strings play and nobody sings for certain, a string instrument
-_AMBIGUOUS = (
-    (re.compile(r"\b(?:alt[oi]?s?|alt[uv]s|a)\b"), _VIOLA),
-    (re.compile(r"\b(?:bass?[eio]?|bass?[uv]s|b)\b"), _CONTRABASS),
-)
-# percussion: the General MIDI key of an instrument, or None for a kit written as it sounds
-_PERCUSSION = tuple(
-    (re.compile(rf"\b(?:{pattern})\b"), key)
-    for pattern, key in (
-        (r"bass drum|gran ?cassa|gross[ea]? (?:trommel|caisse)|ruhrtrommel", 36),
-        (r"snare\w*|side drum|kleine trommel|caisse claire|tamburo|tambour|trommel", 38),
-        (r"cymb\w*|becken|piatti|cinelli", 49),
-        (r"tam ?tam|gong", 52),
-        (r"tambourin\w*|tamburin\w*|schellen\w*", 54),
-        (r"wood ?blocks?|holzblock", 76),
-        (r"triang\w*", 81),
-        (r"castan\w*|kastagn\w*", 85),
-        (r"drum\w*|perc\w*|schlag(?:zeug|werk)|batteri[ae]", None),
-    )
-)
+_PROGRAMS = {
+    **{"bassoon": 70, "contrabassoon": 70, "contrabass": 43, "viola da gamba": 42, "cello": 42},
+    **{"viola d'amore": 41, "violin": 40, "viola": 41, "strings": 48, "piccolo": 72},
+    **{"recorder": 74, "alto flute": 73, "bass flute": 73, "flute": 73, "English horn": 69},
+    **{"oboe d'amore": 68, "oboe": 68, "basset horn": 71, "clarinet": 71},
+    **{"bass clarinet": 71, "contrabass clarinet": 71},
+    **{"soprano saxophone": 64, "alto saxophone": 65, "saxophone": 65, "tenor saxophone": 66},
+    **{"baritone saxophone": 67, "bass trumpet": 56, "trumpet": 56, "cornet": 56, "trombone": 57},
+    **{"Wagner tuba": 58, "tuba": 58, "horn": 60, "timpani": 47, "celesta": 8, "glockenspiel": 9},
+    **{"vibraphone": 11, "marimba": 12, "xylophone": 13, "continuo": 6, "harpsichord": 6},
+    **{"harp": 46, "harmonium": 20, "accordion": 21, "organ": 19, "piano": 0, "bass guitar": 33},
+    **{"guitar": 24, "lute": 24, "choir": 52, "mezzo-soprano": 52, "soprano": 52, "alto": 52},
+    **{"tenor": 52, "baritone": 52, "bass": 52, "voice": 53},
+}
+"""General MIDI programs, counted from 0."""
+_DRUM_KEYS = {
+    **{"bass drum": 36, "snare drum": 38, "cymbals": 49, "tam-tam": 52, "tambourine": 54},
+    **{"wood block": 76, "triangle": 81, "castanets": 85, "percussion": None},
+}
+"""General MIDI keys of percussion; None for a kit written as it sounds."""
 _SNARE = 38
 _DRUM_CHANNEL = 9
 _CHANNELS = tuple(channel for channel in range(16) if channel != _DRUM_CHANNEL)
@@ -214,49 +164,33 @@ def _label(element: ET.Element) -> str:
     return "" if label is None else " ".join(label.itertext())
 
 
-def _plain(name: str) -> str:
-    """Return a name in small letters without accents, digits and punctuation."""
-    letters = unicodedata.normalize("NFKD", name.casefold().replace("ł", "l"))
-    bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
-    return " ".join(re.findall(r"[a-z]+", bare))
-
-
 def _set_instruments(tracks: Sequence[tuple[_Staff, mido.MidiTrack]]) -> None:
     """Give each track its program and channel, and unpitched percussion its keys."""
-    names = [_plain(staff.name) for staff, _ in tracks]
-    certain = {program for name in names for program in [_search(_PROGRAMS, name)]}
-    strings_alone = any(program in certain for program in _STRINGS) and not (
-        certain & {_CHOIR, _SOLO_VOICE}
-    )
+    names = read_part_names([staff.name for staff, _ in tracks])
+    instruments = [found[0] if found else "" for found in names]
     programs: list[int | None] = []
-    for name, (staff, track) in zip(names, tracks, strict=True):
-        if staff.drums or any(pattern.search(name) for pattern, _ in _PERCUSSION):
+    for instrument, (staff, track) in zip(instruments, tracks, strict=True):
+        if staff.drums or instrument in _DRUM_KEYS:
             programs.append(None)
             continue
-        program = _search(_PROGRAMS, name)
-        if program is None and (string := _search(_AMBIGUOUS, name)) is not None:
-            program = string if strings_alone else _CHOIR
-        if program is None:
-            asked = (message.program for message in track if message.type == "program_change")
-            program = next(asked, 0)
-        programs.append(program)
+        asked = (message.program for message in track if message.type == "program_change")
+        program = _PROGRAMS.get(instrument)
+        programs.append(next(asked, 0) if program is None else program)
     channels = _channels(programs)
     owners: dict[int, int] = {}
-    for name, (_, track), program, channel in zip(names, tracks, programs, channels, strict=True):
+    for instrument, (_, track), program, channel in zip(
+        instruments, tracks, programs, channels, strict=True
+    ):
         track[:] = [
             message if message.is_meta else message.copy(channel=channel)
             for message in track
             if message.type != "program_change"
         ]
         if program is None:
-            _set_drum(track, _search(_PERCUSSION, name))
+            _set_drum(track, _DRUM_KEYS.get(instrument))
         else:
             program = owners.setdefault(channel, program)
             track.insert(0, mido.Message("program_change", channel=channel, program=program))
-
-
-def _search(table: Sequence[tuple[re.Pattern[str], int | None]], name: str) -> int | None:
-    return next((value for pattern, value in table if pattern.search(name)), None)
 
 
 def _channels(programs: Sequence[int | None]) -> list[int]:
