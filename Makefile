@@ -36,7 +36,7 @@ lint: $(VENV)/installed-dev
 types: $(VENV)/installed-dev
 	$(BIN)/mypy
 	MYPYPATH=. $(BIN)/mypy --strict -p benchmarks
-	for stage in data pretrain finetune inference; do (cd $$stage && $(BIN)/mypy --strict --config-file ../pyproject.toml *.py) || exit 1; done
+	for stage in data pretrain finetune inference evaluate; do (cd $$stage && $(BIN)/mypy --strict --config-file ../pyproject.toml *.py) || exit 1; done
 
 floors: $(VENV)/installed-dev
 	$(BIN)/lint-imports

@@ -31,7 +31,7 @@ from notagen.foundation.config import run_stage
 from notagen.generation.engine import Generated, Generator
 from notagen.generation.prompts import Prompt
 from notagen.model.weights import load_model, weights_sha256
-from notagen.stages import GenerateConfig
+from notagen.stages import GenerateConfig, find_device
 
 SURPRISE = 2.5
 """Nats a character of a prompt from which on a model has hardly learned it."""
@@ -43,7 +43,7 @@ def main(config: GenerateConfig) -> None:
     on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
     processes = PartialState(cpu=on_cpu, timeout=timedelta(days=100))
     torch.set_num_threads(config.threads)
-    device = config.torch_device(processes.device)
+    device = find_device(config.device, processes.device)
     precision = config.precision_on(device)
 
     # What each piece is to be, and which of them are there since an earlier run

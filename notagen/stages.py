@@ -1,5 +1,6 @@
 """The settings of each stage; a stage's folder holds their values."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -220,24 +221,95 @@ class GenerateConfig:
         once = read_requests(self.prompts, *piece) if self.prompts else [make_request(*piece)]
         return once * self.samples
 
-    def torch_device(self, fastest: "torch.device") -> "torch.device":
-        """Return the device that is set, or for `auto` the fastest.
-
-        Raises:
-            InputError: If torch knows no such device, or the machine has none.
-        """
-        import torch  # here: the scripts of data/ need no torch, whose import takes a second
-
-        if self.device == "auto":
-            return fastest
-        try:
-            return torch.zeros(1, device=self.device).device
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"device {self.device!r} is of no use here: {reason}") from error
-
     def precision_on(self, device: "torch.device") -> "Precision":
         """Return the precision that is set, or for `auto` that of the device."""
         if self.precision != "auto":
             return self.precision
         return "bf16" if device.type == "cuda" else "fp32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """Settings of the scripts of `evaluate/`."""
+
+    name: str
+    """What is measured: its results go to `<results>/<name>.json`."""
+    results: Path
+    """Receives the results, pictures and sheets."""
+    page: Path
+    """Markdown page that table.py writes its tables into."""
+    reference: Path
+    """Real pieces that the model has not learned: an index such as data/out/eval.jsonl, or a folder
+    of ABC, MusicXML, MIDI or kern."""
+    train: Path | None = None
+    """The pieces that it has learned, likewise: the floor learns from them, and generated pieces
+    are compared to them. None for neither."""
+    model: Path | None = None
+    """Weights, as inference/ takes them, whose bits per character are measured."""
+    generations: Path | None = None
+    """Pieces to judge: a folder of inference/generate.py, or anything that `reference` may be."""
+    prompts: Literal["without", "with", "both"] = "both"
+    """Whether the model is given period, composer and instrumentation of a piece."""
+    generation_features: Path | None = None
+    """Folder of features of the pieces; None for features made of the notes' statistics."""
+    reference_features: Path | None = None
+    """The same for the reference; made by the same extractor."""
+    train_features: Path | None = None
+    """The same for the pieces learned from."""
+    check_notes: bool = True
+    """Let music21 read each piece back and compare its notes, which takes most of the time."""
+    seed: int = 0
+    """Of resamples, and of the order of pairs."""
+    sheet: bool = False
+    """Write a page on which people compare generated and real pieces, and nothing else."""
+    pairs: int = 20
+    """Pairs on the page."""
+    pair_bars: int = 16
+    """Bars shown of each piece, at most."""
+    answers: tuple[Path, ...] = ()
+    """Files of answers to the page: count them, and do nothing else."""
+    patches_per_batch: int = 4096
+    """Patches that the model computes at once, padding included."""
+    device: str = "auto"
+    """`cpu`, `cuda`, `mps`, or `auto` for the fastest there is."""
+    workers: int = -1
+    """Worker processes; -1 for one a core."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not re.fullmatch(r"[\w][\w.-]*", self.name):
+            raise ValueError(f"name must be letters, digits, `_`, `.` and `-`, got {self.name!r}")
+        for name in ("pairs", "pair_bars", "patches_per_batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
+        if self.workers < 1 and self.workers != -1:
+            raise ValueError(f"workers must be >= 1, or -1 for one a core, got {self.workers}")
+        if self.sheet and self.generations is None:
+            raise ValueError("sheet needs generations, got None")
+        if not (self.model or self.train or self.generations or self.answers):
+            raise ValueError("one of model, train and generations must be set, got None for each")
+        features = (self.generation_features, self.reference_features, self.train_features)
+        given = [folder for folder in features if folder is not None]
+        if given and (self.generation_features is None or self.reference_features is None):
+            raise ValueError("generation_features and reference_features go together, got one")
+
+    def file(self, ending: str) -> Path:
+        """Return where a file of these results lies, such as `.json` or `-sheet.html`."""
+        return self.results / f"{self.name}{ending}"
+
+
+def find_device(name: str, fastest: "torch.device") -> "torch.device":
+    """Return a device by its name, or for `auto` the fastest.
+
+    Raises:
+        InputError: If torch knows no such device, or the machine has none.
+    """
+    import torch  # here: the scripts of data/ need no torch, whose import takes a second
+
+    if name == "auto":
+        return fastest
+    try:
+        return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device {name!r} is of no use here: {reason}") from error

@@ -44,25 +44,7 @@ def opening(
         InputError: If its suffix is of none of these formats, or `first_bars` is less than 1.
         ScoreError: If its music cannot be read; the message begins with the path.
     """
-    path = Path(path)
-    known = (*NATIVE_SUFFIXES, *CONVERTED_SUFFIXES)
-    if path.suffix.lower() not in known:
-        raise InputError(f"{path}: found no score by its name, wanted {' '.join(known)}")
-    if not path.is_file():
-        raise MissingInputError(f"{path}: found no such file, wanted a score to go on from")
-    try:
-        if path.suffix.lower() == ".abc":
-            check_size(path)
-            text = split_tunes(read_abc(path))[0]
-            return opening_of_abc(text, first_bars=first_bars, prompt=prompt)
-        is_native = path.suffix.lower() in NATIVE_SUFFIXES
-        abc = musicxml_to_abc(path) if is_native else _document_to_abc(path)
-        return _opening(interleave(clean(abc)), first_bars, prompt)
-    except ScoreError as error:
-        message = str(error).removeprefix(f"{path}: ")
-        raise type(error)(f"{path}: {message}") from error
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from error
+    return _opening(read_score(Path(path)), first_bars, prompt)
 
 
 def opening_of_abc(abc: str, *, first_bars: int | None = None, prompt: Prompt | None = None) -> str:
@@ -75,13 +57,31 @@ def opening_of_abc(abc: str, *, first_bars: int | None = None, prompt: Prompt | 
         InputError: If `first_bars` is less than 1.
         ScoreError: If the music cannot be read.
     """
-    prompt = prompt or Prompt.parse(abc)
-    if is_interleaved(abc):
-        abc = remove_counters(abc)
-        abc = _without_cut_bar(abc) if _has_a_bar_a_line(abc) else _with_voice_lines(abc)
-    if not (is_interleaved(abc) and _UNIT.search(abc)):
-        abc = interleave(document_to_abc(abc_to_musicxml(abc).encode()))
-    return _opening(restore_rests(clean(abc)), first_bars, prompt)
+    return _opening(interleaved(abc), first_bars, prompt)
+
+
+def read_score(path: Path) -> str:
+    """Return a score as interleaved ABC with every voice written, after its prompt if it has one.
+
+    Args and errors are those of `opening`.
+    """
+    known = (*NATIVE_SUFFIXES, *CONVERTED_SUFFIXES)
+    if path.suffix.lower() not in known:
+        raise InputError(f"{path}: found no score by its name, wanted {' '.join(known)}")
+    if not path.is_file():
+        raise MissingInputError(f"{path}: found no such file, wanted a score")
+    try:
+        if path.suffix.lower() == ".abc":
+            check_size(path)
+            return interleaved(split_tunes(read_abc(path))[0])
+        is_native = path.suffix.lower() in NATIVE_SUFFIXES
+        abc = musicxml_to_abc(path) if is_native else _document_to_abc(path)
+        return interleave(clean(abc))
+    except ScoreError as error:
+        message = str(error).removeprefix(f"{path}: ")
+        raise type(error)(f"{path}: {message}") from error
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
 
 
 def with_counters(opening: str, more_bars: int) -> str:
@@ -94,10 +94,27 @@ def with_counters(opening: str, more_bars: int) -> str:
     return "".join([*header, *(f"[r:{i}/{last - i}]{line}" for i, line in enumerate(body))])
 
 
-def _opening(interleaved: str, first_bars: int | None, prompt: Prompt | None) -> str:
+def interleaved(abc: str) -> str:
+    """Return any ABC as interleaved text with every voice written, after its prompt if it has one.
+
+    Raises:
+        ScoreError: If the music cannot be read.
+    """
+    prompt = Prompt.parse(abc)
+    if is_interleaved(abc):
+        abc = remove_counters(abc)
+        abc = _without_cut_bar(abc) if _has_a_bar_a_line(abc) else _with_voice_lines(abc)
+    if not (is_interleaved(abc) and _UNIT.search(abc)):
+        abc = interleave(document_to_abc(abc_to_musicxml(abc).encode()))
+    lines = training_prompt_lines(prompt) if prompt else []
+    return "".join(lines) + restore_rests(clean(abc))
+
+
+def _opening(text: str, first_bars: int | None, prompt: Prompt | None) -> str:
     if first_bars is not None and first_bars < 1:
         raise InputError(f"first_bars must be >= 1, got {first_bars}")
-    tune = parse_interleaved(interleaved)
+    prompt = prompt or Prompt.parse(text)
+    tune = parse_interleaved(text)
     *bars, last = tune.bars[:first_bars]
     bars.append({voice: _open_end(bar) for voice, bar in last.items()})
     header = tuple(line for line in tune.header if line.startswith("%%") or line[0] != "%")

@@ -1,0 +1,1 @@
+"""A model and its scores measured: from files to figures, tables and pictures."""

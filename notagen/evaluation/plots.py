@@ -1,0 +1,85 @@
+"""Pictures of an evaluation: distances between pieces, and what each piece costs in bits."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as Picture
+
+from notagen.evaluation.likelihood import Row
+from notagen.foundation.files import replaced_when_done
+from notagen.metrics.relative import Relative
+
+_COLUMNS = 4
+_COLOURS = {"generated": "#c4512d", "reference": "#2b5c94", "between": "#555555"}
+
+
+def plot_statistics(relative: Mapping[str, Relative], out: Path) -> None:
+    """Write the densities of distances inside and between the two sets, a panel a statistic.
+
+    Args:
+        relative: From `notagen.metrics.relative.compare`.
+        out: A .png file, written whole or not at all.
+    """
+    rows = max(1, -(-len(relative) // _COLUMNS))
+    picture = _picture(3 * _COLUMNS, 2.3 * rows)
+    panels = np.ravel(picture.subplots(rows, _COLUMNS, squeeze=False))
+    for panel, (name, found) in zip(panels, relative.items(), strict=False):
+        curves = (
+            ("generated", found.intra_generated),
+            ("reference", found.intra_reference),
+            ("between", found.inter),
+        )
+        for title, density in curves:
+            panel.plot(found.grid, density, color=_COLOURS[title], linewidth=1.2, label=title)
+        panel.set_title(f"{name.replace('_', ' ')}: {found.overlap.value:.2f}", fontsize=8)
+        _quiet(panel)
+    for panel in panels[len(relative) :]:
+        panel.set_axis_off()
+    if relative:
+        panels[0].legend(fontsize=7, frameon=False, title="distances", title_fontsize=7)
+    picture.suptitle("Distances between pieces, and the overlapping area", fontsize=10)
+    _save(picture, out)
+
+
+def plot_likelihood(rows: Mapping[str, Row], characters: Mapping[str, int], out: Path) -> None:
+    """Write the bits per character of each piece over its length, a colour a row.
+
+    Args:
+        rows: From `notagen.evaluation.likelihood`.
+        characters: Of each piece.
+        out: A .png file, written whole or not at all.
+    """
+    picture = _picture(7, 4.5)
+    panel = picture.subplots()
+    for title, row in rows.items():
+        names = list(row["pieces"])
+        lengths = np.array([characters[name] for name in names])
+        bits = np.array([row["pieces"][name][0] for name in names])
+        panel.scatter(lengths, bits / np.maximum(lengths, 1), s=7, alpha=0.7, label=title)
+    panel.set_xscale("log")
+    panel.set_xlabel("characters of the piece")
+    panel.set_ylabel("bits per character")
+    panel.legend(fontsize=8, frameon=False)
+    _save(picture, out)
+
+
+def _picture(width: float, height: float) -> Picture:
+    picture = Picture(figsize=(width, height), dpi=120, layout="constrained")
+    FigureCanvasAgg(picture)
+    return picture
+
+
+def _quiet(panel: Axes) -> None:
+    panel.set_yticks([])
+    panel.tick_params(labelsize=6)
+    for side in ("top", "right", "left"):
+        panel.spines[side].set_visible(False)
+
+
+def _save(picture: Picture, out: Path) -> None:
+    with replaced_when_done(out) as temporary:
+        # no date or version in it: the same figures give the same bytes
+        picture.savefig(temporary, format="png", metadata={"Software": None})
