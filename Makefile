@@ -21,8 +21,9 @@ demo: $(VENV)/installed
 	cd finetune && $(LAUNCH) train-gen.py
 	cd inference && $(BIN)/python generate.py --samples 4 --num-bars 16
 
+# two processes, each file's tests in one of them
 test: lint types floors
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 # ten minutes of random tunes, and the tests that take minutes
 test-long: $(VENV)/installed-dev
