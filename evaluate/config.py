@@ -8,7 +8,7 @@ STAGE = Path(__file__).resolve().parent
 DATA = STAGE.parent / "data" / "out"
 
 CONFIG = EvaluateConfig(
-    name="demo",
+    name="latest",
     results=STAGE / "results",
     page=STAGE.parent / "docs" / "results.md",
     reference=DATA / "eval.jsonl",

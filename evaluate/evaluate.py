@@ -24,6 +24,7 @@ from notagen.evaluation.scores import statistics_figures, validity_figures
 from notagen.evaluation.sheets import choose_pairs, judgement_figures
 from notagen.evaluation.tables import format_judgements, format_tables
 from notagen.foundation.config import run_stage
+from notagen.foundation.features import FeatureSet, check_same_extractor, read_features
 from notagen.metrics import relative
 from notagen.metrics.figures import RESAMPLES
 from notagen.metrics.frechet import GROUPS
@@ -44,6 +45,10 @@ def main(config: EvaluateConfig) -> None:
         make_sheet(config, reference)
         return
 
+    # What may be wrong with the inputs is told before anything is measured
+    fastest = torch.accelerator.current_accelerator(check_available=True)
+    device = find_device(config.device, fastest or torch.device("cpu"))
+    features = read_feature_sets(config)
     learned = find_pieces(config.train) if config.train else []
     generated = find_pieces(config.generations) if config.generations else []
     result = known_judgements(config) | {
@@ -52,9 +57,9 @@ def main(config: EvaluateConfig) -> None:
         "inputs": describe_inputs(config, reference, learned, generated),
     }
     if config.model or config.train:
-        result["likelihood"] = measure_likelihood(config, reference, learned)
+        result["likelihood"] = measure_likelihood(config, reference, learned, device)
     if config.generations:
-        result |= measure_scores(config, generated, reference, learned)
+        result |= measure_scores(config, generated, reference, learned, features)
     write_result(config.file(".json"), result)
     print("\n\n".join(format_tables([read_result(config.file(".json"))])))
     print(f"\nthe figures stand in {config.file('.json')}; table.py puts them into {config.page}")
@@ -92,6 +97,14 @@ def describe_inputs(
     return inputs
 
 
+def read_feature_sets(config: EvaluateConfig) -> list[FeatureSet | None]:
+    """Return the given features of generated pieces, reference and pieces learned from."""
+    folders = (config.generation_features, config.reference_features, config.train_features)
+    sets = [read_features(folder) if folder else None for folder in folders]
+    check_same_extractor(*filter(None, sets))
+    return sets
+
+
 def known_judgements(config: EvaluateConfig) -> Result:
     """Return what people said, if answers have been counted: a new evaluation keeps it."""
     if not config.file(".json").is_file():
@@ -101,7 +114,10 @@ def known_judgements(config: EvaluateConfig) -> Result:
 
 
 def measure_likelihood(
-    config: EvaluateConfig, reference: Sequence[PieceFile], learned: Sequence[PieceFile]
+    config: EvaluateConfig,
+    reference: Sequence[PieceFile],
+    learned: Sequence[PieceFile],
+    device: torch.device,
 ) -> dict[str, Any]:
     """Return the bits per character of the reference under the floor and the model."""
     texts, left_out = read_texts(reference)
@@ -115,8 +131,6 @@ def measure_likelihood(
         for line in (*not_learned, *(f"{work}: was learned from too" for work in in_both)):
             warn(line)
     if config.model:
-        fastest = torch.accelerator.current_accelerator(check_available=True)
-        device = find_device(config.device, fastest or torch.device("cpu"))
         model = load_model(config.model, device)
         titles = {"without": (MODEL,), "with": (PROMPTED,), "both": (MODEL, PROMPTED)}
         for title in titles[config.prompts]:
@@ -141,6 +155,7 @@ def measure_scores(
     generated: Sequence[PieceFile],
     reference: Sequence[PieceFile],
     learned: Sequence[PieceFile],
+    features: Sequence[FeatureSet | None],
 ) -> dict[str, Any]:
     """Return how sound the generated pieces are, and how they compare to real ones."""
     parts: Parts = "all" if config.check_notes else "soundness"
@@ -153,8 +168,9 @@ def measure_scores(
     compared = relative.compare(*sets, seed=seed)
     if compared:
         plot_statistics(compared, config.file("-statistics.png"))
+    of_ours, of_theirs, of_others = features
     # without features of theirs, the pieces learned from cannot be compared with features
-    comparable = bool(config.train_features or not config.generation_features)
+    comparable = of_others is not None or of_ours is None
     return {
         "validity": {
             "generations": validity_figures(ours, seed=seed),
@@ -162,9 +178,9 @@ def measure_scores(
         },
         "statistics": statistics_figures(compared),
         "features": distance_figures(
-            featured(ours, config.generation_features),
-            featured(theirs, config.reference_features),
-            featured(others, config.train_features) if comparable else None,
+            featured(ours, of_ours),
+            featured(theirs, of_theirs),
+            featured(others, of_others) if comparable else None,
             seed=seed,
         ),
     }
@@ -187,7 +203,7 @@ def make_sheet(config: EvaluateConfig, reference: Sequence[PieceFile]) -> None:
         *(f"{s.generated_name}, {s.reference_name}: {s.reason}" for s in skipped),
     ):
         print(f"left out: {line}")
-    print(f"{len(pairs) - len(skipped)} pairs; open {page} in a browser")
+    print(f"{len(pairs) - len(skipped)} of {config.pairs} pairs; open {page} in a browser")
 
 
 def count_answers(config: EvaluateConfig) -> None:

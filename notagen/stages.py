@@ -284,6 +284,8 @@ class EvaluateConfig:
                 raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
         if self.workers < 1 and self.workers != -1:
             raise ValueError(f"workers must be >= 1, or -1 for one a core, got {self.workers}")
+        if self.seed < 0:
+            raise ValueError(f"seed must be >= 0, got {self.seed}")
         if self.sheet and self.generations is None:
             raise ValueError("sheet needs generations, got None")
         if not (self.model or self.train or self.generations or self.answers):

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, get_args
 
 import numpy as np
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from notagen.evaluation.pieces import Measured, PieceFile
 from notagen.foundation.errors import InputError
-from notagen.foundation.features import FeatureSet, check_same_extractor, read_features
+from notagen.foundation.features import FeatureSet, check_same_extractor
+from notagen.metrics.figures import NOTHING
 from notagen.metrics.frechet import Estimator, measure_frechet
 from notagen.metrics.probes import probe_accuracy, probe_agreement
 from notagen.metrics.similarity import copying, diversity
@@ -20,6 +21,8 @@ from notagen.notation.keys import KEYS
 
 STATISTICS = "note statistics"
 """The extractor that needs no weights: `notagen.metrics.statistics.statistics_features`."""
+FEWEST = 50
+"""Pieces of each set without which a line to endless samples says nothing."""
 _KEY = re.compile(rf"_(?:{'|'.join(map(re.escape, KEYS))})$")
 LABELS = ("period", "composer", "instrumentation")
 
@@ -39,17 +42,17 @@ class Featured:
         return self.features.matrix
 
 
-def featured(measured: Sequence[Measured], folder: Path | None) -> Featured:
-    """Return the features of pieces, from a folder or, without one, from the notes' statistics.
+def featured(measured: Sequence[Measured], known: FeatureSet | None) -> Featured:
+    """Return the features of pieces, of a folder or, without one, of the notes' statistics.
 
     In a folder a piece's feature is called like the piece, or like its file, with or without the
     key, or like the last part of such a name, where no other piece or feature is called so too.
 
     Raises:
-        InputError: If the folder cannot be read, or holds no feature of these pieces.
+        InputError: If the folder holds no feature of these pieces.
     """
     pieces = [one.piece for one in measured]
-    if folder is None:
+    if known is None:
         found = [(one.piece, one.statistics) for one in measured if one.statistics]
         vectors = [statistics_features(statistics) for _, statistics in found]
         matrix = np.array(vectors, dtype=np.float32).reshape(len(found), -1 if found else 0)
@@ -57,10 +60,9 @@ def featured(measured: Sequence[Measured], folder: Path | None) -> Featured:
         features = FeatureSet(tuple(piece.name for piece in pieces), matrix, STATISTICS, None)
         without = [one.piece for one in measured if not one.statistics]
         return Featured(pieces, features, without)
-    known = read_features(folder)
     places = _match(pieces, known.names)
     if pieces and not places:
-        raise InputError(f"{folder}: found no feature of {pieces[0].name} or the others")
+        raise InputError(f"found no feature of {pieces[0].name} or the others, wanted some")
     rows = [places[piece.name] for piece in pieces if piece.name in places]
     features = FeatureSet(
         tuple(known.names[row] for row in rows),
@@ -102,10 +104,7 @@ def distance_figures(
         return figures
     check_same_extractor(generated.features, *(one.features for one in real))
     ours, theirs = generated.matrix, reference.matrix
-    figures["frechet"] = {
-        name: measure_frechet(ours, theirs, estimator=name, seed=seed)._asdict()
-        for name in get_args(Estimator)
-    }
+    figures["frechet"] = {name: _frechet(ours, theirs, name, seed) for name in get_args(Estimator)}
     figures["probes"] = {label: _probe(generated, real, label, seed) for label in LABELS}
     # cosines are of directions; those of statistics, all positive numbers, hardly differ
     centre = theirs.mean(axis=0)
@@ -121,6 +120,15 @@ def distance_figures(
             "reference": copying(theirs - around, known, seed=seed)._asdict(),
         }
     return figures
+
+
+def _frechet(
+    ours: NDArray[np.float32], theirs: NDArray[np.float32], estimator: Estimator, seed: int
+) -> dict[str, Any]:
+    facts: dict[str, Any] = measure_frechet(ours, theirs, estimator=estimator, seed=seed)._asdict()
+    if min(len(ours), len(theirs)) < FEWEST:
+        facts |= {"infinity": NOTHING, "bend": None}
+    return facts
 
 
 def _probe(generated: Featured, real: Sequence[Featured], label: str, seed: int) -> dict[str, Any]:

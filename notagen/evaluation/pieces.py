@@ -89,6 +89,8 @@ def find_pieces(where: Path) -> list[PieceFile]:
         MissingInputError: If it is not there.
         InputError: If it holds no piece, or a line of it cannot be read.
     """
+    if where.name == _GENERATIONS:
+        where = where.parent
     if not where.exists():
         raise MissingInputError(f"{where}: found nothing there, wanted an index or a folder")
     if (where / _GENERATIONS).is_file():
@@ -248,8 +250,13 @@ def _scores(folder: Path) -> Iterator[PieceFile]:
     files = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in known and path.is_file() and not path.name.startswith(".")
+        if path.suffix.lower() in known
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
+    alike = sum(times > 1 for times in Counter(path.stem for path in files).values())
+    if alike:
+        _log.warning("%s: found %d names more than once; each file counts", folder, alike)
     stems = Counter(path.with_suffix("") for path in files)
     for path in files:
         file = path if stems[path.with_suffix("")] > 1 else path.with_suffix("")

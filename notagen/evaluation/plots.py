@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Picture
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from notagen.evaluation.likelihood import Row
 from notagen.foundation.files import replaced_when_done
@@ -35,12 +36,14 @@ def plot_statistics(relative: Mapping[str, Relative], out: Path) -> None:
         for title, density in curves:
             panel.plot(found.grid, density, color=_COLOURS[title], linewidth=1.2, label=title)
         panel.set_title(f"{name.replace('_', ' ')}: {found.overlap.value:.2f}", fontsize=8)
+        panel.set_xlim(left=0)
         _quiet(panel)
     for panel in panels[len(relative) :]:
         panel.set_axis_off()
     if relative:
         panels[0].legend(fontsize=7, frameon=False, title="distances", title_fontsize=7)
-    picture.suptitle("Distances between pieces, and the overlapping area", fontsize=10)
+    title = "distances between pieces, and the overlapping area of generated and between"
+    picture.suptitle(f"{out.stem}: {title}", fontsize=10)
     _save(picture, out)
 
 
@@ -59,7 +62,10 @@ def plot_likelihood(rows: Mapping[str, Row], characters: Mapping[str, int], out:
         lengths = np.array([characters[name] for name in names])
         bits = np.array([row["pieces"][name][0] for name in names])
         panel.scatter(lengths, bits / np.maximum(lengths, 1), s=7, alpha=0.7, label=title)
+    panel.set_title(out.stem, fontsize=10)
     panel.set_xscale("log")
+    panel.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    panel.xaxis.set_minor_formatter(NullFormatter())
     panel.set_xlabel("characters of the piece")
     panel.set_ylabel("bits per character")
     panel.legend(fontsize=8, frameon=False)

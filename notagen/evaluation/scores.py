@@ -23,6 +23,13 @@ def validity_figures(measured: Sequence[Measured], *, seed: int) -> dict[str, Fi
     ours = [piece for piece in measured if piece.piece.finished is not None]
     asked = any(sound is not None and sound.same_notes is not None for sound in found)
 
+    # where no instrument is known there is nothing to judge
+    judged = [
+        (sound, work)
+        for sound, work in zip(found, works, strict=True)
+        if not (sound and sound.in_range and not sound.n_notes_in_known_ranges)
+    ]
+
     def share(is_so: Callable[[Soundness], bool | None]) -> Figure:
         values = [bool(sound and is_so(sound)) for sound in found]
         return mean_figure(values, seed=seed, works=works)
@@ -42,7 +49,11 @@ def validity_figures(measured: Sequence[Measured], *, seed: int) -> dict[str, Fi
         "same_notes": share(lambda sound: sound.same_notes) if asked else NOTHING,
         "has_notes": share(lambda sound: sound.n_sounding_bars > 0),
         "sound_header": share(lambda sound: not sound.header_problems),
-        "in_range": share(lambda sound: sound.in_range),
+        "in_range": mean_figure(
+            [bool(sound and sound.in_range) for sound, _ in judged],
+            seed=seed,
+            works=[work for _, work in judged],
+        ),
         "no_loop": share(lambda sound: sound.parses and sound.longest_repeat < _LOOP),
         "finished": mean_figure([bool(piece.piece.finished) for piece in ours], seed=seed),
         "bar_alignment_error": part(lambda s: s.n_unaligned_bars, lambda s: s.n_bars),

@@ -21,13 +21,13 @@ def choose_pairs(
 ) -> tuple[list[Pair], list[str]]:
     """Return pairs of a generated and a real piece, both cut to their first bars.
 
-    A generated piece meets one with the same period, composer and instrumentation where there is
-    one; of several the one that was met least.
+    A generated piece meets one with the same period, composer and instrumentation where one is
+    left. No real piece stands in two pairs, since who hears it again knows which it is.
 
     Args:
         generated: To draw from.
         reference: Likewise.
-        count: Pairs wanted.
+        count: Pairs wanted; there are fewer where the pieces do not suffice.
         max_bars: Bars of each piece.
         seed: Of the draws.
 
@@ -43,9 +43,8 @@ def choose_pairs(
     rng.shuffle(theirs)
     pairs: list[Pair] = []
     refused: list[str] = []
-    meetings = dict.fromkeys((one.name for one in theirs), 0)
     for piece in ours:
-        if len(pairs) == count:
+        if len(pairs) == count or not theirs:
             break
         try:
             own = _excerpt(piece, max_bars)
@@ -53,19 +52,13 @@ def choose_pairs(
             refused.append(f"{piece.name}: {error}")
             continue
         while theirs:
-            *_, place = min(
-                (one.prompt != piece.prompt, meetings[one.name], place)
-                for place, one in enumerate(theirs)
-            )
-            other = theirs[place]
+            place = next((n for n, one in enumerate(theirs) if one.prompt == piece.prompt), 0)
+            other = theirs.pop(place)
             try:
                 pairs.append(Pair(piece.name, own, other.name, _excerpt(other, max_bars)))
+                break
             except ScoreError as error:
                 refused.append(f"{other.name}: {error}")
-                del theirs[place]
-            else:
-                meetings[other.name] += 1
-                break
     if not pairs:
         raise InputError(f"found no two pieces to compare, the first for: {refused[0]}")
     return pairs, refused
@@ -76,7 +69,12 @@ def judgement_figures(answers: Sequence[Answer], *, seed: int) -> dict[str, Figu
 
     Of preferences "no difference" counts half; of guesses "cannot tell" does. The intervals are
     over answers.
+
+    Raises:
+        InputError: If there are none.
     """
+    if not answers:
+        raise InputError("found no answer in the files, wanted one at least")
     preferred = [
         0.5 + (answer.preference > 0) / 2 - (answer.preference < 0) / 2
         for answer in answers

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,18 +94,21 @@ def _likelihood(results: Sequence[Result]) -> str:
                 shown = result["name"] + title.removeprefix(MODEL)
                 rows[shown] = row, shown, left_out
     first = results[0]
+    floor = next((row for title, (row, *_) in rows.items() if title.startswith(CACHED)), None)
     common = common_figures(
         {title: row for title, (row, *_) in rows.items()},
+        floor,
         first["likelihood"]["characters"],
         first["likelihood"]["works"],
         seed=first["settings"]["seed"],
     )
-    n_common = max((found.n for found in common.values()), default=0)
+    n_common = max((found.bits_per_character.n for found in common.values()), default=0)
     lines = [
         [
             shown,
             _number(figure(row["bits_per_character"]), 3),
-            _number(common[title], 3),
+            _number(common[title].bits_per_character, 3),
+            "" if row is floor else _number(common[title].of_floor, 3),
             str(row.get("context", "")),
             str(left_out),
         ]
@@ -115,6 +118,7 @@ def _likelihood(results: Sequence[Result]) -> str:
         f"bits a character of {_set_name(first['inputs']['reference'])}",
         "all",
         f"the {n_common} that fit every context",
+        "over those of the floor with cache",
         "context, patches",
         "left out",
     ]
@@ -145,16 +149,18 @@ def _validity(results: Sequence[Result]) -> str:
 def _statistics(results: Sequence[Result]) -> str:
     names = list(dict.fromkeys(name for result in results for name in result["statistics"]))
 
-    def overlaps(name: str) -> list[Figure]:
-        return [figure(_at(result["statistics"], name, "overlap")) for result in results]
+    def overlaps(name: str) -> Iterator[Figure]:
+        for result in results:
+            for side in ("overlap", "reference_overlap"):
+                yield figure(_at(result["statistics"], name, side))
 
     lines = [
         [name.replace("_", " "), *(_number(found, 2) for found in overlaps(name))] for name in names
     ]
     if names:
-        counts = [str(found.n) for found in overlaps(names[0])]
-        lines.insert(0, ["pieces with notes", *counts])
-    return _table(["overlapping area", *(result["name"] for result in results)], lines)
+        lines.insert(0, ["pieces compared", *(str(found.n) for found in overlaps(names[0]))])
+    columns = [name for one in results for name in (f"within {one['name']}", "within the real")]
+    return _table(["overlap of distances between the sets with those", *columns], lines)
 
 
 def _features(results: Sequence[Result]) -> str:
@@ -164,10 +170,11 @@ def _features(results: Sequence[Result]) -> str:
     def row(words: str, *path: str, digits: int = 3) -> list[str]:
         return [words, *(_number(figure(_at(one, *path)), digits) for one in found)]
 
+    without = [one["without_features"]["generations"] for one in found]
     bends = [_at(one, "frechet", "mle", "bend") for one in found]
     lines = [
         ["features", *(one["extractor"] for one in found)],
-        ["pieces without", *(str(one["without_features"]["generations"]) for one in found)],
+        ["pieces without features", *map(str, without)],
         row("Fréchet distance of the samples", "frechet", "mle", "distance"),
         row("the same, of endless samples", "frechet", "mle", "infinity"),
         ["bend of its line", *("" if bend is None else f"{bend:.3f}" for bend in bends)],
@@ -175,9 +182,10 @@ def _features(results: Sequence[Result]) -> str:
     for label in LABELS:
         lines.append(row(f"{label} as asked for, by a probe", "probes", label, "agreement"))
         lines.append(row(f"{label} of real pieces, by a probe", "probes", label, "accuracy"))
+        lines.append(row(f"{label} of real pieces, the commonest", "probes", label, "majority"))
     for words, *path in (
         ("similarity to the nearest piece learned from", "copying", "mean"),
-        ("share above 0.95", "copying", "copied"),
+        ("share of pieces nearer than 0.95 to one", "copying", "copied"),
         ("mean distance between two pieces", "diversity"),
     ):
         what, *rest = path
@@ -197,7 +205,12 @@ def format_judgements(results: Sequence[Result]) -> str:
         ]
         for result in results
     ]
-    heads = ["people", "preferred to real pieces", "told from real pieces", "answers"]
+    heads = [
+        "people (50 % is chance)",
+        "preferred to real pieces",
+        "told from real pieces",
+        "answers",
+    ]
     return _table(heads, lines)
 
 

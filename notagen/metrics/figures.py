@@ -58,9 +58,19 @@ def interval(value: float, drawn: Sequence[float], n: int) -> Figure:
 
 
 def mean_figure(values: ArrayLike, *, seed: int, works: Sequence[str] | None = None) -> Figure:
-    """Return the mean of one value a piece, a number or a boolean; arguments as `ratio_figure`."""
-    numbers = np.asarray(values, dtype=float)
-    return ratio_figure(numbers, np.ones_like(numbers), seed=seed, works=works)
+    """Return the mean of one value a piece, a number or a boolean; arguments as `ratio_figure`.
+
+    A share of none or all varies in no resample: its interval is the exact binomial one.
+
+    Source: Clopper & Pearson 1934, Biometrika 26.
+    """
+    given = np.asarray(values)
+    numbers = given.astype(float)
+    figure = ratio_figure(numbers, np.ones_like(numbers), seed=seed, works=works)
+    if given.dtype != np.bool_ or figure.value not in (0.0, 1.0):
+        return figure
+    bound = 0.025 ** (1 / (len(set(works)) if works is not None else len(given)))
+    return figure._replace(low=bound) if figure.value else figure._replace(high=1 - bound)
 
 
 def ratio_figure(

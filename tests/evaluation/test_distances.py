@@ -6,8 +6,13 @@ import pytest
 
 from notagen.evaluation.distances import LABELS, STATISTICS, Featured, distance_figures, featured
 from notagen.evaluation.pieces import Measured, PieceFile
-from notagen.foundation.errors import InputError, MissingInputError
-from notagen.foundation.features import FeatureSet, write_feature, write_features_info
+from notagen.foundation.errors import InputError
+from notagen.foundation.features import (
+    FeatureSet,
+    read_features,
+    write_feature,
+    write_features_info,
+)
 from notagen.generation.prompts import Prompt
 from notagen.metrics.notes import ScoreNote
 from notagen.metrics.statistics import piece_statistics, statistics_features
@@ -69,7 +74,7 @@ def test_features_of_a_folder_are_found_by_whole_name_last_part_and_without_key(
 ) -> None:
     folder = write_folder(tmp_path, ["in/a", "b_F#", "c", "in/other"])
     pieces = [measured(name) for name in ("interleaved/c", "in/a", "interleaved/b", "x")]
-    found = featured(pieces, folder)
+    found = featured(pieces, read_features(folder))
     rows = {one.name: row[0] for one, row in zip(found.pieces, found.matrix, strict=True)}
     # rows lie in the folder by name: b_F#, c, in/a, in/other
     assert rows == {"interleaved/c": 2, "in/a": 0, "interleaved/b": 1}
@@ -79,10 +84,9 @@ def test_features_of_a_folder_are_found_by_whole_name_last_part_and_without_key(
 
 
 def test_a_folder_without_features_of_these_pieces(tmp_path: Path) -> None:
-    with pytest.raises(MissingInputError, match=r"features\.json is not there"):
-        featured([measured("a")], tmp_path)
+    others = read_features(write_folder(tmp_path, ["other"]))
     with pytest.raises(InputError, match="found no feature of a or the others"):
-        featured([measured("a")], write_folder(tmp_path, ["other"]))
+        featured([measured("a")], others)
 
 
 def test_sets_of_one_kind_and_of_another() -> None:
@@ -97,6 +101,14 @@ def test_sets_of_one_kind_and_of_another() -> None:
     assert same["diversity"]["generations"].n == 60
     assert "copying" not in same
     assert (same["extractor"], same["weights_sha256"]) == ("clamp", "ab12")
+
+
+def test_few_pieces_say_nothing_of_endless_samples() -> None:
+    few, many = cloud(0, 49, seed=1), cloud(0, 60, seed=2)
+    for pair in ((few, many), (many, few)):
+        found = distance_figures(*pair, None, seed=0)["frechet"]["mle"]
+        assert found["distance"].n == len(pair[0].pieces)
+        assert (found["infinity"].n, found["bend"]) == (0, None)
 
 
 def test_copies_are_looked_for_among_the_pieces_learned_from() -> None:

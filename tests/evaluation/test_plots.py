@@ -30,10 +30,10 @@ def test_a_panel_for_each_statistic(tmp_path: Path) -> None:
 def test_the_same_figures_give_the_same_bytes(tmp_path: Path) -> None:
     rows = {"a row": {"pieces": {"x": [120.0, True], "y": [3.5, False]}}}
     for name in ("a", "b"):
-        plot_statistics(relative(8), tmp_path / f"{name}-statistics.png")
-        plot_likelihood(rows, {"x": 100, "y": 10}, tmp_path / f"{name}-likelihood.png")
+        plot_statistics(relative(8), tmp_path / name / "statistics.png")
+        plot_likelihood(rows, {"x": 100, "y": 10}, tmp_path / name / "likelihood.png")
     for kind in ("statistics", "likelihood"):
-        first, second = ((tmp_path / f"{name}-{kind}.png").read_bytes() for name in ("a", "b"))
+        first, second = ((tmp_path / name / f"{kind}.png").read_bytes() for name in ("a", "b"))
         assert first == second
 
 

@@ -121,7 +121,8 @@ def test_real_pieces_are_like_real_ones(
 ) -> None:
     found = validity_figures(generated, seed=0)
     for name in set(SHARES) - {"same_notes"}:
-        assert found[name] == (1, 1, 1, 180), name
+        assert found[name][0::3] == (1, 180), name
+        assert 0.97 < found[name].low < 1
     assert found["bar_alignment_error"].value == found["notes_out_of_range"].value == 0
     for name, overlap in overlaps(generated, reference).items():
         assert overlap.value >= 0.9, name
@@ -253,7 +254,7 @@ def test_one_piece_again_and_again(generated: list[Measured], reference: list[Me
         assert overlap.value < 0.2, name
     features = distances(same, reference, generated)
     assert features["diversity"]["generations"].value == pytest.approx(0, abs=1e-6)
-    assert features["frechet"]["mle"]["infinity"].low > 1
+    assert features["frechet"]["mle"]["distance"].low > 1
     assert features["copying"]["generations"]["copied"].value == 1
 
 

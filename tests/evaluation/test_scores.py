@@ -84,7 +84,8 @@ def test_mended_bars_are_of_our_own_pieces() -> None:
     assert (found["finished"].value, found["finished"].n) == (1, 2)
     theirs = validity_figures([measured(finished=None)] * 3, seed=0)
     assert theirs["finished"].n == theirs["mended_bars"].n == 0
-    assert theirs["parses"] == (1, 1, 1, 3)
+    # they are of one work
+    assert theirs["parses"] == (1, pytest.approx(0.025), 1, 3)
 
 
 def test_what_was_not_asked_for_is_no_figure() -> None:
@@ -106,7 +107,7 @@ def test_without_a_readable_piece(pieces: list[Measured]) -> None:
         assert found[name].n == 0, name
     for name in ("parses", "aligned", "in_range", "no_loop"):
         assert found[name].n == len(pieces), name
-        assert not pieces or found[name][:3] == (0, 0, 0), name
+        assert not pieces or found[name][:3] == (0, 0, pytest.approx(0.975)), name
 
 
 def test_statistics_are_kept_without_their_curves() -> None:

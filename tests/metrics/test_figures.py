@@ -56,7 +56,11 @@ def test_the_seed_chooses_the_resamples() -> None:
 
 def test_shares_of_truths() -> None:
     assert mean_figure([True, True, False, True], seed=0).value == 0.75
-    assert mean_figure([True] * 9, seed=0) == (1, 1, 1, 9)
+    # 0.025 is the chance of nine successes where each has the odds of the lower bound
+    assert mean_figure([True] * 9, seed=0) == (1, pytest.approx(0.025 ** (1 / 9)), 1, 9)
+    assert mean_figure([False] * 9, seed=0) == (0, 0, pytest.approx(1 - 0.025 ** (1 / 9)), 9)
+    works = list("aaabbbccc")
+    assert mean_figure([True] * 9, seed=0, works=works).low == pytest.approx(0.025 ** (1 / 3))
     # one piece says nothing of others, and no interval can know it
     assert mean_figure([0.25], seed=0) == (0.25, 0.25, 0.25, 1)
 
