@@ -8,6 +8,7 @@ Every setting is a flag:  python evaluate.py --help
 """
 
 import logging
+import random
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,6 +51,9 @@ def main(config: EvaluateConfig) -> None:
     device = find_device(config.device, fastest or torch.device("cpu"))
     features = read_feature_sets(config)
     learned = find_pieces(config.train) if config.train else []
+    if len(learned) > config.max_learned:
+        warn(f"{config.train}: {config.max_learned:,} of {len(learned):,} pieces are drawn")
+        learned = random.Random(config.seed).sample(learned, config.max_learned)  # noqa: S311 -- no secret
     generated = find_pieces(config.generations) if config.generations else []
     result = known_judgements(config) | {
         "name": config.name,
@@ -67,7 +71,7 @@ def main(config: EvaluateConfig) -> None:
 
 def settings(config: EvaluateConfig) -> dict[str, Any]:
     """Return all that figures depend on beside the inputs."""
-    names = ("seed", "prompts", "check_notes", "patches_per_batch")
+    names = ("seed", "prompts", "check_notes", "patches_per_batch", "max_learned")
     return {name: getattr(config, name) for name in names} | {
         "resamples": RESAMPLES,
         "resamples_of_statistics": relative.RESAMPLES,

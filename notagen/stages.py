@@ -244,6 +244,8 @@ class EvaluateConfig:
     train: Path | None = None
     """The pieces that it has learned, likewise: the floor learns from them, and generated pieces
     are compared to them. None for neither."""
+    max_learned: int = 20_000
+    """Of more pieces in `train`, so many are drawn."""
     model: Path | None = None
     """Weights, as inference/ takes them, whose bits per character are measured."""
     generations: Path | None = None
@@ -279,7 +281,7 @@ class EvaluateConfig:
         check_fields(self)
         if not re.fullmatch(r"[\w][\w.-]*", self.name):
             raise ValueError(f"name must be letters, digits, `_`, `.` and `-`, got {self.name!r}")
-        for name in ("pairs", "pair_bars", "patches_per_batch"):
+        for name in ("pairs", "pair_bars", "patches_per_batch", "max_learned"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
         if self.workers < 1 and self.workers != -1:

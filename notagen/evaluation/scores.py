@@ -15,15 +15,15 @@ _LOOP = 4
 def validity_figures(measured: Sequence[Measured], *, seed: int) -> dict[str, Figure]:
     """Return how sound pieces are: shares of all of them, the unreadable counted as failures.
 
-    `bar_alignment_error` and `distinct_bars` are shares of all bars, `notes_out_of_range` of all
-    notes whose instrument is known, `mended_bars` of the bars that our models wrote.
+    `bar_alignment_error` is a share of all bars, `distinct_bars` of those that sound,
+    `notes_out_of_range` of all notes whose instrument is known, `mended_bars` of the bars that our
+    models wrote. Where no instrument of a piece is known it does not count for `in_range`.
     """
     found = [piece.soundness for piece in measured]
     works = [piece.piece.work for piece in measured]
     ours = [piece for piece in measured if piece.piece.finished is not None]
     asked = any(sound is not None and sound.same_notes is not None for sound in found)
 
-    # where no instrument is known there is nothing to judge
     judged = [
         (sound, work)
         for sound, work in zip(found, works, strict=True)
