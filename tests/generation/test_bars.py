@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from notagen.generation.bars import LONGEST_PATTERN, BarRules, Fault
 from notagen.generation.finish import finish
 from notagen.metrics.validity import check_validity
+from notagen.notation.lexer import COUNTER
 from notagen.notation.musicxml import abc_to_musicxml
 from notagen.tokenizer.patches import PatchTokenizer
 from notagen.tokenizer.vocabulary import EOS
@@ -282,10 +283,12 @@ def test_what_is_mended_has_no_fault(before: list[str], line: str, fixed: str) -
         rules.accept(earlier)
     mended = rules.mended(line)
     assert rules.find_fault(mended, closed=True) is None
-    # a sound line stays as it is, and nothing is left to mend
+    # a sound line stays as it is, but for a counter that was missing, and nothing is left to mend
     assert rules.mended(mended) == mended
     if line.endswith("\n") and rules.find_fault(line, closed=True) is None:
-        assert mended == line
+        counter = COUNTER.match(mended)
+        added = counter[0] if counter and not COUNTER.match(line) else ""
+        assert mended == added + line
 
 
 @given(st.lists(LINES, min_size=1, max_size=6))
