@@ -42,8 +42,9 @@ def main(config: EvaluateConfig) -> None:
         count_answers(config)
         return
     reference = find_pieces(config.reference)
+    generated = find_pieces(config.generations) if config.generations else []
     if config.sheet:
-        make_sheet(config, reference)
+        make_sheet(config, generated, reference)
         return
 
     # What may be wrong with the inputs is told before anything is measured
@@ -54,7 +55,6 @@ def main(config: EvaluateConfig) -> None:
     if len(learned) > config.max_learned:
         warn(f"{config.train}: {config.max_learned:,} of {len(learned):,} pieces are drawn")
         learned = random.Random(config.seed).sample(learned, config.max_learned)  # noqa: S311 -- no secret
-    generated = find_pieces(config.generations) if config.generations else []
     result = known_judgements(config) | {
         "name": config.name,
         "settings": settings(config),
@@ -190,11 +190,12 @@ def measure_scores(
     }
 
 
-def make_sheet(config: EvaluateConfig, reference: Sequence[PieceFile]) -> None:
+def make_sheet(
+    config: EvaluateConfig, generated: Sequence[PieceFile], reference: Sequence[PieceFile]
+) -> None:
     """Write the page on which people compare generated pieces with real ones."""
-    assert config.generations is not None  # noqa: S101 -- EvaluateConfig has checked it
     pairs, refused = choose_pairs(
-        find_pieces(config.generations),
+        generated,
         reference,
         count=config.pairs,
         max_bars=config.pair_bars,
@@ -202,10 +203,7 @@ def make_sheet(config: EvaluateConfig, reference: Sequence[PieceFile]) -> None:
     )
     page = config.file("-sheet.html")
     skipped = write_sheet(page, pairs, seed=config.seed, title=f"Which is which? {config.name}")
-    for line in (
-        *refused,
-        *(f"{s.generated_name}, {s.reference_name}: {s.reason}" for s in skipped),
-    ):
+    for line in (*refused, *(pair.reason for pair in skipped)):
         print(f"left out: {line}")
     print(f"{len(pairs) - len(skipped)} of {config.pairs} pairs; open {page} in a browser")
 

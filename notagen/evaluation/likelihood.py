@@ -102,12 +102,12 @@ class Common(NamedTuple):
 
     bits_per_character: Figure
     of_floor: Figure
-    """Bits over those of the floor with cache, piece beside piece: 0.85 is 15 % below it."""
+    """Bits over those of the row's floor, piece beside piece: 0.85 is 15 % below it."""
 
 
 def common_figures(
     rows: Mapping[str, Row],
-    floor: Row | None,
+    floors: Mapping[str, Row],
     characters: Mapping[str, int],
     works: Mapping[str, str],
     *,
@@ -117,7 +117,7 @@ def common_figures(
 
     Args:
         rows: By title.
-        floor: The row to compare with, or None.
+        floors: By title the row to compare with, for those that have one.
         characters: Of each piece.
         works: Of each piece; the intervals are of whole works.
         seed: Of resamples.
@@ -127,14 +127,14 @@ def common_figures(
         for name in characters
         if all(name in row["pieces"] and row["pieces"][name][1] for row in rows.values())
     ]
-    costs = {name: cost for name, (cost, _) in floor["pieces"].items()} if floor else {}
-    return {
-        title: Common(
-            _bits(row["pieces"], names, characters, works, seed),
-            _bits(row["pieces"], names, costs, works, seed) if floor else NOTHING,
-        )
-        for title, row in rows.items()
-    }
+    figures = {}
+    for title, row in rows.items():
+        of_floor = NOTHING
+        if title in floors:
+            costs = {name: cost for name, (cost, _) in floors[title]["pieces"].items()}
+            of_floor = _bits(row["pieces"], names, costs, works, seed)
+        figures[title] = Common(_bits(row["pieces"], names, characters, works, seed), of_floor)
+    return figures
 
 
 def _row(

@@ -25,7 +25,7 @@ from notagen.foundation.files import inside, sha256
 from notagen.foundation.index import IndexEntry, read_index
 from notagen.foundation.lines import read_lines
 from notagen.generation.continuation import interleaved, read_score
-from notagen.generation.finish import finish
+from notagen.generation.finish import FinishedTune, finish
 from notagen.generation.prompts import Prompt
 from notagen.metrics.notes import score_notes
 from notagen.metrics.statistics import piece_statistics
@@ -40,6 +40,7 @@ from notagen.tokenizer.windows import canonical
 
 _GENERATIONS = "generations.jsonl"
 Parts = Literal["statistics", "soundness", "all"]
+"""How much is measured of a piece; see `measure_pieces`."""
 _log = logging.getLogger(__name__)
 
 
@@ -82,12 +83,13 @@ def find_pieces(where: Path) -> list[PieceFile]:
     """Return the pieces of a generation folder, an index, or a folder of scores, in order.
 
     Args:
-        where: A folder with `generations.jsonl`; or a JSONL index, whose pieces are taken in their
-            own keys; or a folder of ABC, MusicXML, MIDI or kern, searched with its subfolders.
+        where: A folder with `generations.jsonl`, or that file; or a JSONL index, whose pieces are
+            taken in their own keys; or a folder of ABC, MusicXML, MIDI or kern, searched with its
+            subfolders.
 
     Raises:
         MissingInputError: If it is not there.
-        InputError: If it holds no piece, or a line of it cannot be read.
+        InputError: If it holds no piece or one twice, or a line of it cannot be read.
     """
     if where.name == _GENERATIONS:
         where = where.parent
@@ -189,35 +191,37 @@ def _measure(job: tuple[PieceFile, Parts]) -> Measured:
 
 
 def _measured(piece: PieceFile, parts: Parts) -> Measured:
-    text = _read(piece)
-    soundness = None if parts == "statistics" else _soundness(piece, text, parts == "all")
+    text = music = _read(piece)
+    tune = None
+    soundness = None
+    check_notes = parts == "all"
     try:
-        music = text if piece.finished is None else finish(text, finished=piece.finished).abc
+        if piece.finished is not None:
+            tune = finish(text, finished=piece.finished)
+            music = tune.abc
+        if parts != "statistics":
+            soundness = check_soundness(music, check_notes=check_notes)
         statistics = piece_statistics(score_notes(music), len(parse_interleaved(music).bars))
-    except ScoreError:
-        if soundness is None:
+    except ScoreError as error:
+        if parts == "statistics":
             raise
+        soundness = soundness or _unmended(text, str(error), check_notes=check_notes)
         statistics = None
+    if soundness and tune and tune.repairs:
+        soundness = _as_written(text, tune, soundness)
     return Measured(piece=piece, soundness=soundness, statistics=statistics)
 
 
-def _soundness(piece: PieceFile, text: str, check_notes: bool) -> Soundness:
-    """Judge a text; of a generated one what the model wrote, but for the way to MusicXML.
+def _unmended(text: str, reason: str, *, check_notes: bool) -> Soundness:
+    """Judge what a model wrote and nothing can mend: it has no way to MusicXML."""
+    raw = check_soundness(text, check_notes=False)
+    same = False if check_notes else None
+    problems = (*raw.problems, reason)
+    return dataclasses.replace(raw, converts=False, same_notes=same, problems=problems)
 
-    That way begins with mending, as in inference/.
-    """
-    if piece.finished is None:
-        return check_soundness(text, check_notes=check_notes)
-    try:
-        tune = finish(text, finished=piece.finished)
-    except ScoreError as error:
-        raw = check_soundness(text, check_notes=False)
-        problems = (*raw.problems, str(error))
-        same = False if check_notes else None
-        return dataclasses.replace(raw, converts=False, same_notes=same, problems=problems)
-    mended = check_soundness(tune.abc, check_notes=check_notes)
-    if not tune.repairs:
-        return mended
+
+def _as_written(text: str, tune: FinishedTune, mended: Soundness) -> Soundness:
+    """Judge what a model wrote, but for the way to MusicXML: that begins with mending."""
     # a limit that cuts a bar off is no fault of the bar
     written = text[: text.rfind("\n") + 1] if tune.cut_bar else text
     return dataclasses.replace(

@@ -82,22 +82,27 @@ def format_tables(results: Sequence[Result]) -> list[str]:
 def _likelihood(results: Sequence[Result]) -> str:
     """Return the table of all predictors of one set of pieces, each floor once."""
     rows: dict[str, tuple[Row, str, int]] = {}
+    floors: dict[str, Row] = {}
     for result in results:
         inputs, found = result["inputs"], result["likelihood"]
+        floor = found["rows"].get(CACHED)
         for title, row in found["rows"].items():
             left_out = row["left_out"] + len(found["left_out"])
             if title in (FLOOR, CACHED):
                 train = inputs["train"]
                 shown = f"{title}, learned from {_set_name(train)}"
-                rows.setdefault(f"{title} {train['sha256']}", (row, shown, left_out))
+                known_by = f"{title} {train['sha256']}"
+                rows.setdefault(known_by, (row, shown, left_out))
             else:
-                shown = result["name"] + title.removeprefix(MODEL)
-                rows[shown] = row, shown, left_out
+                known_by = shown = result["name"] + title.removeprefix(MODEL)
+                rows[known_by] = row, shown, left_out
+            # each beside the floor that has learned what it has
+            if floor and title != CACHED:
+                floors[known_by] = floor
     first = results[0]
-    floor = next((row for title, (row, *_) in rows.items() if title.startswith(CACHED)), None)
     common = common_figures(
         {title: row for title, (row, *_) in rows.items()},
-        floor,
+        floors,
         first["likelihood"]["characters"],
         first["likelihood"]["works"],
         seed=first["settings"]["seed"],
@@ -108,7 +113,7 @@ def _likelihood(results: Sequence[Result]) -> str:
             shown,
             _number(figure(row["bits_per_character"]), 3),
             _number(common[title].bits_per_character, 3),
-            "" if row is floor else _number(common[title].of_floor, 3),
+            _number(common[title].of_floor, 3),
             str(row.get("context", "")),
             str(left_out),
         ]

@@ -1,4 +1,4 @@
-"""A figure and how sure it is: 95 % intervals by the bootstrap over pieces."""
+"""A figure and how sure it is: 95 % intervals, by the bootstrap over pieces where it serves."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple

@@ -136,7 +136,7 @@ def test_common_figures_are_of_the_pieces_that_fit_all() -> None:
     def found(*titles: str) -> dict[str, tuple[float, int]]:
         chosen = {title: rows[title] for title in titles}
         lengths, works = {"a": 10, "b": 20, "c": 30}, dict.fromkeys("abc", "one")
-        figures = common_figures(chosen, None, lengths, works, seed=0)
+        figures = common_figures(chosen, {}, lengths, works, seed=0)
         assert all(figure.of_floor.n == 0 for figure in figures.values())
         bits = {title: figure.bits_per_character for title, figure in figures.items()}
         return {title: (figure.value, figure.n) for title, figure in bits.items()}
@@ -146,10 +146,10 @@ def test_common_figures_are_of_the_pieces_that_fit_all() -> None:
     assert found("long") == {"long": (pytest.approx(110 / 60), 3)}
     assert found() == {}
     none = {"x": {"pieces": {"a": [1.0, False]}}}
-    nothing = common_figures(none, None, {"a": 10}, {"a": "one"}, seed=0)["x"]
+    nothing = common_figures(none, {}, {"a": 10}, {"a": "one"}, seed=0)["x"]
     assert nothing.bits_per_character.n == 0
     beside = common_figures(
-        {"short": rows["short"]}, rows["long"], {"a": 10, "b": 20, "c": 30},
+        {"short": rows["short"]}, {"short": rows["long"]}, {"a": 10, "b": 20, "c": 30},
         dict.fromkeys("abc", "one"), seed=0,
     )  # fmt: skip
     assert beside["short"].of_floor[0::3] == (pytest.approx(40 / 60), 2)
@@ -165,7 +165,7 @@ def test_intervals_are_of_whole_works() -> None:
     }
     lengths = dict.fromkeys("abcd", 1)
     each, together = (
-        common_figures(rows, None, lengths, dict(zip("abcd", works, strict=True)), seed=0)[
+        common_figures(rows, {}, lengths, dict(zip("abcd", works, strict=True)), seed=0)[
             "x"
         ].bits_per_character
         for works in ("abcd", "mmnn")

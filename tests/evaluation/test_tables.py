@@ -185,3 +185,16 @@ def test_results_that_lack_something_are_one_line(results: list[Result], page: P
     del results[1]["likelihood"]["works"]
     with pytest.raises(InputError, match="results of short lack 'works'"):
         write_tables(page, results)
+
+
+def test_each_model_stands_beside_the_floor_of_its_own_training_set(results: list[Result]) -> None:
+    results[1]["inputs"]["train"] = TRAIN | {"sha256": "u"}
+    for cost in results[1]["likelihood"]["rows"]["n-gram floor with cache"]["pieces"].values():
+        cost[0] /= 4
+    table = tables(results)[0]
+    ratios = {
+        line.split(" | ")[0].strip("| "): line.split(" | ")[3].split(" ")[0]
+        for line in table.replace("\\|", "!").splitlines()[2:]
+    }
+    # 50 of 200 bits, 150 of 50
+    assert (ratios["long ! context"], ratios["short"]) == ("0.250", "3.000")
