@@ -27,7 +27,7 @@ from benchmarks.report import table
 from benchmarks.training_steps import BOTH, ORIGINAL, STEPS, Bench, Benches, Setting, Side
 from notagen.foundation.errors import ScoreError
 from notagen.model.config import ModelConfig
-from notagen.model.notagen import LIMITS
+from notagen.model.decoders import LIMITS
 from notagen.notation.clean import clean
 from notagen.notation.interleave import interleave
 from notagen.notation.musicxml import musicxml_to_abc
@@ -58,20 +58,24 @@ def race(benches: Benches, sides: dict[str, Side], rounds: int) -> dict[str, lis
     return times
 
 
-def read_pieces(corpus: Path | None, count: int) -> list[NDArray[np.uint8]]:
-    """Return pieces as patches, each up to the context's length."""
+def read_texts(corpus: Path | None, count: int) -> list[str]:
+    """Return training texts of a corpus, or of music21's; scores that are refused are told."""
     files = draw(corpus, count, 7) if corpus else []
     files = files or [piece.source for piece in corpus_pieces() if piece.is_native][:count]
     random.Random(7).shuffle(files)  # noqa: S311 -- an order, no secret
-    tokenizer = PatchTokenizer(patch_length=PATCH_LENGTH)
-    pieces = []
+    texts = []
     for file in files:
         try:
-            text = omit_rests(interleave(clean(musicxml_to_abc(file))))
-            pieces.append(tokenizer.encode(text))
+            texts.append(omit_rests(interleave(clean(musicxml_to_abc(file)))))
         except ScoreError as error:
             print(f"left out: {error}", file=sys.stderr)
-    return pieces
+    return texts
+
+
+def read_pieces(corpus: Path | None, count: int) -> list[NDArray[np.uint8]]:
+    """Return pieces as patches, each up to the context's length."""
+    tokenizer = PatchTokenizer(patch_length=PATCH_LENGTH)
+    return [tokenizer.encode(text) for text in read_texts(corpus, count)]
 
 
 def join(pieces: Sequence[NDArray[np.uint8]], tunes: int, length: int) -> NDArray[np.uint8]:

@@ -16,6 +16,7 @@ from notagen.stages import FinetuneConfig
 from notagen.tokenizer.patches import PatchTokenizer
 from notagen.training.data import TuneDataset
 from notagen.training.lora import add_lora
+from notagen.training.notagen import notagen_task
 from notagen.training.run import describe_launch, describe_result, start, train
 
 
@@ -55,8 +56,9 @@ def main(config: FinetuneConfig) -> None:
     )
 
     # Each epoch: train, evaluate, write last/ and best/, save a checkpoint (training/run.py)
-    progress = train(accelerator, model, train_tunes, eval_tunes, config, weights=config.weights)
-    accelerator.print(describe_result(config, progress))
+    task = notagen_task(model, train_tunes, eval_tunes, config, weights=config.weights)
+    progress = train(accelerator, task, config)
+    accelerator.print(describe_result(task, config, progress))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from notagen.model.notagen import NotaGen
 from notagen.stages import PretrainConfig
 from notagen.tokenizer.patches import PatchTokenizer
 from notagen.training.data import TuneDataset
+from notagen.training.notagen import notagen_task
 from notagen.training.run import describe_launch, describe_result, start, train
 
 
@@ -51,8 +52,9 @@ def main(config: PretrainConfig) -> None:
     )
 
     # Each epoch: train, evaluate, write last/ and best/, save a checkpoint (training/run.py)
-    progress = train(accelerator, model, train_tunes, eval_tunes, config)
-    accelerator.print(describe_result(config, progress))
+    task = notagen_task(model, train_tunes, eval_tunes, config)
+    progress = train(accelerator, task, config)
+    accelerator.print(describe_result(task, config, progress))
 
 
 if __name__ == "__main__":

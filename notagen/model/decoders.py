@@ -16,12 +16,15 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from notagen.model.config import HEAD_SIZE, ModelConfig
-from notagen.tokenizer.vocabulary import SIZE
+from notagen.tokenizer.vocabulary import PAD, SIZE
 
 INITIAL_STD = 0.02
 SHORT = 32
 """Queries up to which attention on a processor is two plain products."""
 NORM_EPS = 1e-5
+LIMITS = (6, 11, 16)
+"""Patches of up to so many sixteenths of a patch's characters go through the character decoder
+together: short ones are not computed as if they were full."""
 
 
 class Attention(nn.Module):
@@ -164,18 +167,22 @@ class PatchDecoder(nn.Module):
 
 
 class CharDecoder(nn.Module):
-    """Writes the characters of one patch, the first of them from the patch decoder's hidden state.
+    """Writes the characters of one patch, the first of them from the state of the patch before it.
 
     The table of character embeddings is also the output layer.
+
+    Args:
+        length: Most characters in a patch.
+        num_layers: Layers of the transformer.
+        hidden_size: Its width, that of the states.
+        dropout: Share of activations dropped while training.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, length: int, num_layers: int, hidden_size: int, dropout: float) -> None:
         super().__init__()
-        self.table = nn.Parameter(torch.empty(SIZE, config.hidden_size))
+        self.table = nn.Parameter(torch.empty(SIZE, hidden_size))
         nn.init.normal_(self.table, std=INITIAL_STD)
-        self.transformer = Transformer(
-            config.patch_size + 1, config.char_layers, config.hidden_size, config.dropout
-        )
+        self.transformer = Transformer(length + 1, num_layers, hidden_size, dropout)
 
     def forward(self, hidden: Tensor, characters: Tensor) -> Tensor:
         """Return the logits of each character and of the one after the last.
@@ -189,3 +196,25 @@ class CharDecoder(nn.Module):
         """
         inputs = torch.cat([hidden[:, None], F.embedding(characters.long(), self.table)], dim=1)
         return F.linear(self.transformer(inputs), self.table)
+
+    def losses(self, hidden: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
+        """Return the loss of each character in nats, (N, S), that of pads 0.
+
+        Args:
+            hidden: (N, H), the state that tells what each patch may be; rows in the order of their
+                lengths, so that few pads are computed.
+            targets: (N, S), the characters, S at most the length; pads on the right.
+            lengths: (N,), how many characters each has, ascending.
+        """
+        size = targets.shape[1]
+        limits = sorted({max(1, size * part // 16) for part in LIMITS})
+        ends = torch.searchsorted(lengths, lengths.new_tensor(limits), right=True).tolist()
+        losses = []
+        for start, end, limit in zip([0, *ends], ends, limits, strict=False):
+            shown = targets[start:end, :limit]
+            logits = self(hidden[start:end], shown[:, :-1])
+            loss = F.cross_entropy(
+                logits.float().transpose(1, 2), shown, ignore_index=PAD, reduction="none"
+            )
+            losses.append(F.pad(loss, (0, size - limit)))
+        return torch.cat(losses)

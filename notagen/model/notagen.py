@@ -3,16 +3,11 @@
 from typing import Literal
 
 import torch
-import torch.nn.functional as F  # noqa: N812 -- its usual name
 from torch import Tensor, nn
 
 from notagen.model.config import ModelConfig
 from notagen.model.decoders import Block, CharDecoder, PatchDecoder
 from notagen.tokenizer.vocabulary import PAD
-
-LIMITS = (6, 11, 16)
-"""Patches of up to so many sixteenths of a patch's characters go through the character decoder
-together: short ones are not computed as if they were full."""
 
 
 class NotaGen(nn.Module):
@@ -25,7 +20,9 @@ class NotaGen(nn.Module):
         super().__init__()
         self.config = config
         self.patch_decoder = PatchDecoder(config)
-        self.char_decoder = CharDecoder(config)
+        self.char_decoder = CharDecoder(
+            config.patch_size, config.char_layers, config.hidden_size, config.dropout
+        )
 
     def forward(
         self, patches: Tensor, mask: Tensor, *, reduction: Literal["mean", "sum"] = "mean"
@@ -85,25 +82,15 @@ class NotaGen(nn.Module):
         order of their lengths, so that few pads are computed.
         """
         self._check(patches, mask)
-        size = self.config.patch_size
         places = mask[:, 1:].flatten().nonzero().squeeze(1)
         lengths = (patches[:, 1:].flatten(0, 1)[places] != PAD).sum(1)
         lengths, order = lengths.sort(stable=True)
         places = places[order]
         targets = patches[:, 1:].flatten(0, 1)[places].long()
-        limits = sorted({max(1, size * part // 16) for part in LIMITS})
-        ends = torch.searchsorted(lengths, lengths.new_tensor(limits), right=True).tolist()
         # Padding is on the right and attention causal: no real patch ever sees a padded one.
         hidden = self.patch_decoder(patches[:, :-1]).flatten(0, 1).index_select(0, places)
-        losses = []
-        for start, end, limit in zip([0, *ends], ends, limits, strict=False):
-            shown = targets[start:end, :limit]
-            logits = self.char_decoder(hidden[start:end], shown[:, :-1])
-            loss = F.cross_entropy(
-                logits.float().transpose(1, 2), shown, ignore_index=PAD, reduction="none"
-            )
-            losses.append(F.pad(loss, (0, size - limit)))
-        return torch.cat(losses), places // (patches.shape[1] - 1)
+        losses = self.char_decoder.losses(hidden, targets, lengths)
+        return losses, places // (patches.shape[1] - 1)
 
     def _check(self, patches: Tensor, mask: Tensor) -> None:
         wanted = f"(B, 2 to {self.config.patch_length + 1}, {self.config.patch_size})"

@@ -4,16 +4,18 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from notagen.foundation.errors import InputError, ScoreError
-from notagen.training.data import Draw, TuneDataset
+from notagen.training.data import TuneDataset
+from notagen.training.examples import Batch, Dealt, Draw, Examples, Pieces
+from notagen.training.settings import PatchRunConfig
 
 _STEPS_PER_WINDOW = 16
 """Steps whose pieces are sorted by length together: enough to spare most padding, few enough that
@@ -21,87 +23,10 @@ an epoch's steps bring other pieces together than the one's before."""
 _FEWEST_PER_WINDOW = 4
 """The same in a short epoch, whose windows are a quarter of it if that is more."""
 
-Piece = NDArray[np.uint8]
-"""Patches of one tune, (num_patches, patch_size)."""
-Read = tuple[Piece, NDArray[np.bool_]]
-"""A piece, and which of its patches are predicted, (num_patches,)."""
 Refusal = InputError | ScoreError
-"""Why a tune cannot be read."""
+"""Why a piece cannot be read."""
 Lengths = Sequence[int] | NDArray[np.int32]
 """Patches of each piece of a data set."""
-Pieces = Sequence[int] | NDArray[np.int64]
-"""Places of pieces in a data set."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Pieces padded to the longest: B of them, P patches of S characters."""
-
-    patches: Tensor
-    """Ids, (B, P, S), uint8; padded patches are all 0."""
-    mask: Tensor
-    """(B, P), bool; True for the patches whose characters are predicted, and for the first."""
-    num_patches: int
-    """Patches of its pieces, predicted or not."""
-    weight: int = 1
-    """0 for a batch that only keeps a process in step with the others, 1 for all else."""
-
-    def to(self, device: torch.device) -> "Batch":
-        """Return the batch on another device."""
-        return Batch(self.patches.to(device), self.mask.to(device), self.num_patches, self.weight)
-
-
-class _Reader(Dataset[Read | Refusal]):
-    """Tunes, or why they are refused.
-
-    Raised in a worker, the reason would arrive wrapped in that worker's traceback.
-    """
-
-    def __init__(self, tunes: TuneDataset, sampled_share: float) -> None:
-        self.tunes = tunes
-        self.sampled_share = sampled_share
-
-    def __getitem__(self, draw: Draw) -> Read | Refusal:
-        try:
-            piece = self.tunes[draw]
-            return piece, self.tunes.predicted(draw, len(piece), self.sampled_share)
-        except (InputError, ScoreError) as refusal:
-            return refusal
-
-
-class Collate:
-    """Pads pieces to one batch.
-
-    No pieces at all, where a step has too few for every process, become a batch of weight 0 with
-    a bos and an eos patch: every process runs the model equally often.
-
-    Args:
-        blank: Patches of the piece that stands for none, (num_patches, patch_size).
-    """
-
-    def __init__(self, blank: Piece) -> None:
-        self.blank = blank
-
-    def __call__(self, read: Sequence[Read | Refusal]) -> Batch | Refusal:
-        """Return the batch of pieces, or why one is refused."""
-        pieces: list[Read] = []
-        for one in read:
-            if isinstance(one, Refusal):
-                return one
-            pieces.append(one)
-        shown = pieces or [(self.blank, np.ones(len(self.blank), dtype=np.bool_))]
-        longest = max(len(piece) for piece, _ in shown)
-        patches = np.zeros((len(shown), longest, self.blank.shape[1]), dtype=np.uint8)
-        mask = np.zeros((len(shown), longest), dtype=np.bool_)
-        for row, (piece, predicted) in enumerate(shown):
-            patches[row, : len(piece)] = piece
-            mask[row, : len(piece)] = predicted
-        return Batch(
-            torch.from_numpy(patches),
-            torch.from_numpy(mask),
-            num_patches=sum(len(piece) for piece, _ in pieces),
-            weight=int(bool(pieces)),
-        )
 
 
 def count_steps(lengths: Lengths, patches_per_step: int) -> int:
@@ -153,9 +78,26 @@ def plan_epoch(
     return [order[start:stop] for start, stop in bounds]
 
 
-def deal(
-    pieces: Pieces, lengths: Lengths, *, patches_per_batch: int, num_processes: int
-) -> list[list[list[int]]]:
+def plan_pieces(
+    num_pieces: int, *, pieces_per_step: int, seed: int, epoch: int
+) -> list[NDArray[np.int64]]:
+    """Return the pieces of each optimizer step of an epoch, equally many in each.
+
+    What does not fill a step is left out of the epoch, other pieces in each; where there are too
+    few for one step, they are one.
+
+    Args:
+        num_pieces: Of the data set.
+        pieces_per_step: Over all processes, > 0.
+        seed: Of the order, >= 0.
+        epoch: Each has an order of its own, >= 0.
+    """
+    order = np.random.Generator(np.random.PCG64([seed, epoch])).permutation(num_pieces)
+    size = min(pieces_per_step, num_pieces)
+    return [order[end - size : end] for end in range(size, num_pieces + 1, size)] if size else []
+
+
+def deal(pieces: Pieces, lengths: Lengths, *, patches_per_batch: int, num_processes: int) -> Dealt:
     """Deal the pieces of a step to processes and micro-steps: `[process][micro-step]` -> pieces.
 
     Each batch is a run of the pieces as they stand, padded to `patches_per_batch` at most; a longer
@@ -188,66 +130,118 @@ def deal(
     return [runs[process::num_processes] for process in range(num_processes)]
 
 
+@dataclass(frozen=True)
+class PatchedTunes:
+    """Tunes whose steps and batches are counted in patches.
+
+    It is all of a model's `Examples` but the two that each has its own of, `read` and `collate`.
+    """
+
+    tunes: TuneDataset
+    patches_per_step: int
+    """On average, over all processes and micro-steps; see `plan_epoch`."""
+    patches_per_batch: int
+    """Padded patches of a batch. A piece may be a little longer than the data set says, in another
+    key and after its prompt, and so may a batch."""
+    sampled_share: float = 1.0
+    """Of the patches to predict, how many `read` chooses, in (0, 1]; of the fixed draw all."""
+
+    @classmethod
+    def of_run(cls, tunes: TuneDataset, config: PatchRunConfig) -> Self:
+        """Return the examples of a run with these settings."""
+        return cls(tunes, config.patches_per_step, config.patches_per_batch, config.sampled_share)
+
+    @property
+    def index(self) -> Path:
+        """The tunes' index."""
+        return self.tunes.index
+
+    @property
+    def lengths(self) -> NDArray[np.int32]:
+        """Patches of each tune."""
+        return self.tunes.lengths
+
+    @property
+    def num_steps(self) -> int:
+        """Optimizer steps of an epoch."""
+        return count_steps(self.lengths, self.patches_per_step)
+
+    def __len__(self) -> int:
+        """Return the number of tunes."""
+        return len(self.tunes)
+
+    def plan(self, epoch: int) -> Sequence[Pieces]:
+        """Return the tunes of each step: see `plan_epoch`."""
+        return plan_epoch(
+            self.lengths,
+            patches_per_step=self.patches_per_step,
+            seed=self.tunes.seed,
+            epoch=epoch,
+        )
+
+    def deal(self, pieces: Pieces, num_processes: int) -> Dealt:
+        """Deal the tunes of a step: see the function `deal`."""
+        return deal(
+            pieces,
+            self.lengths,
+            patches_per_batch=self.patches_per_batch,
+            num_processes=num_processes,
+        )
+
+    def deal_eval(self, num_processes: int) -> Dealt:
+        """Deal all tunes, those of like length together."""
+        return self.deal(np.argsort(self.lengths, kind="stable"), num_processes)
+
+
 def train_batches(
-    tunes: TuneDataset,
+    examples: Examples,
     steps: Iterable[Pieces],
     *,
     epoch: int,
     rank: int,
     num_processes: int,
-    patches_per_batch: int,
-    sampled_share: float,
     workers: int,
 ) -> Iterator[list[Batch]]:
     """Yield one process's share of each optimizer step: its batches, on every process as many.
 
     Args:
-        tunes: Where the pieces are.
-        steps: Pieces of each step, from `plan_epoch`.
-        epoch: Decides keys, windows and the patches that are predicted.
+        examples: Where the pieces are.
+        steps: Pieces of each step, of the examples' plan.
+        epoch: Decides what is drawn of each piece.
         rank: This process, 0 to num_processes - 1.
         num_processes: Processes that train together.
-        patches_per_batch: Padded patches in a batch. A piece may be a little longer than the index
-            says, in another key and after its prompt, and so may a batch.
-        sampled_share: Of a piece's patches, how many are predicted, in (0, 1].
         workers: Processes that read ahead; 0 reads here.
 
     Raises:
-        InputError: If a text cannot be read; it is named.
-        ScoreError: If a text cannot be transposed or encoded; it is named.
+        InputError: If a piece cannot be read; it is named.
+        ScoreError: If a piece cannot be encoded; it is named.
     """
-    dealt = (
-        deal(step, tunes.lengths, patches_per_batch=patches_per_batch, num_processes=num_processes)[
-            rank
-        ]
-        for step in steps
-    )
+    dealt = (examples.deal(step, num_processes)[rank] for step in steps)
     # read ahead of the steps that are told here
     ahead, told = itertools.tee(dealt)
-    batches = _read(
-        tunes,
-        (run for runs in ahead for run in runs),
-        epoch=epoch,
-        sampled_share=sampled_share,
-        workers=workers,
-    )
+    batches = _read(examples, (run for runs in ahead for run in runs), epoch=epoch, workers=workers)
     for runs in told:
         yield [next(batches) for _ in runs]
 
 
 def eval_batches(
-    tunes: TuneDataset, *, patches_per_batch: int, rank: int, num_processes: int, workers: int
+    examples: Examples, *, rank: int, num_processes: int, workers: int
 ) -> tuple[Iterator[Batch], int]:
     """Return one process's share of an evaluation, and how many batches it is on every process.
 
-    Over all processes each piece comes once, in its own key and a fixed window, every patch
-    predicted. Arguments are those of `train_batches`; the iterator raises what it raises.
+    Over all processes each piece comes once at most, in its fixed draw. Arguments are those of
+    `train_batches`; the iterator raises what it raises.
     """
-    order = np.argsort(tunes.lengths, kind="stable")
-    runs = deal(
-        order, tunes.lengths, patches_per_batch=patches_per_batch, num_processes=num_processes
-    )[rank]
-    return _read(tunes, runs, epoch=None, sampled_share=1, workers=workers), len(runs)
+    runs = examples.deal_eval(num_processes)[rank]
+    return _read(examples, runs, epoch=None, workers=workers), len(runs)
+
+
+def pad(rows: Sequence[NDArray[np.generic]]) -> torch.Tensor:
+    """Return arrays of one shape but for their lengths as one tensor, (B, longest, ...), with 0."""
+    padded = np.zeros((len(rows), max(map(len, rows)), *rows[0].shape[1:]), dtype=rows[0].dtype)
+    for place, row in zip(padded, rows, strict=True):
+        place[: len(row)] = row
+    return torch.from_numpy(padded)
 
 
 def _cut(sizes: Sequence[int], room: int) -> list[int]:
@@ -262,21 +256,38 @@ def _cut(sizes: Sequence[int], room: int) -> list[int]:
     return [*ends, len(sizes)] if sizes else []
 
 
+class _Reader(Dataset[Any]):
+    """Drawn pieces, or why they are refused.
+
+    Raised in a worker, the reason would arrive wrapped in that worker's traceback.
+    """
+
+    def __init__(self, examples: Examples) -> None:
+        self.examples = examples
+
+    def __getitem__(self, draw: Draw) -> Any:  # noqa: ANN401 -- each model has items of its own
+        try:
+            return self.examples.read(draw)
+        except (InputError, ScoreError) as refusal:
+            return refusal
+
+    def collate(self, items: Sequence[Any]) -> Batch | Refusal:
+        for item in items:
+            if isinstance(item, Refusal):
+                return item
+        return self.examples.collate(items)
+
+
 def _read(
-    tunes: TuneDataset,
-    runs: Iterable[list[int]],
-    *,
-    epoch: int | None,
-    sampled_share: float,
-    workers: int,
+    examples: Examples, runs: Iterable[list[int]], *, epoch: int | None, workers: int
 ) -> Iterator[Batch]:
     """Yield the batch of each run of pieces."""
-    blank = np.array([tunes.tokenizer.bos_patch, tunes.tokenizer.eos_patch], dtype=np.uint8)
+    reader = _Reader(examples)
     # its pieces are collated to batches; its type names one type for both
     loader = DataLoader[Any](
-        _Reader(tunes, sampled_share),
+        reader,
         batch_sampler=([(piece, epoch) for piece in run] for run in runs),
-        collate_fn=Collate(blank),
+        collate_fn=reader.collate,
         num_workers=workers,
         # its own generator: each pass would otherwise draw from the one that dropout uses
         generator=torch.Generator(),

@@ -1,12 +1,14 @@
-"""Tunes of an index as patches: which key, which window, with or without a prompt."""
+"""Tunes of an index as text and as patches: which key, which window, with or without a prompt."""
 
 import math
 import os
 import random
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +19,49 @@ from notagen.foundation.index import IndexEntry, read_entry, scan_index
 from notagen.generation.prompts import Prompt, training_prompt_lines
 from notagen.notation.keys import KEYS, key_fifths
 from notagen.notation.transpose import transpose
-from notagen.tokenizer.patches import PatchTokenizer
+from notagen.training.examples import Draw
 
-Draw = tuple[int, int | None]
-"""A piece's place in the index, and the epoch it is drawn in; None is the fixed draw."""
 KeyChoice = Literal["all", "near", "original"]
 
 _NEAR_WEIGHTS = {-3: 1, -2: 2, -1: 3, 0: 4, 1: 3, 2: 2, 3: 1}
 _CHARACTERS_PER_PATCH = 11
 """Of reduced ABC, where the index has no `n_patches`: 11.7 in 710 Lieder, and some for a prompt."""
+
+
+class Tokenizer(Protocol):
+    """Makes the patches of a tune."""
+
+    @property
+    def patch_length(self) -> int:
+        """Most patches that it makes of one."""
+
+    def encode(self, text: str, *, rng: random.Random | None = None) -> NDArray[np.uint8]:
+        """Return the patches, (num_patches, patch_size); `rng` chooses the window of a long tune.
+
+        Raises:
+            ScoreError: If the text has no such form.
+        """
+
+
+@dataclass(frozen=True)
+class DrawnText:
+    """A piece's text as a draw shows it."""
+
+    text: str
+    """In the drawn key, after its prompt where that is wanted."""
+    key: str
+    """The drawn key."""
+    entry: IndexEntry
+    """What the index says of the piece."""
+    file: Path
+    """Where its text was read."""
+    rng: random.Random
+    """Of all that is drawn next, such as the window."""
+
+
+def estimate_patches(entry: IndexEntry, num_bytes: int) -> int:
+    """Return the patches of a piece: what the index says, else an estimate from its text's size."""
+    return entry.n_patches or num_bytes // _CHARACTERS_PER_PATCH
 
 
 class TuneDataset(Dataset[NDArray[np.uint8]]):
@@ -41,12 +77,13 @@ class TuneDataset(Dataset[NDArray[np.uint8]]):
 
     Args:
         index: JSONL index; paths in it are relative to its folder.
-        tokenizer: Makes the patches; its `patch_length` bounds them.
+        tokenizer: Makes the patches.
         keys: "all" draws one of the 15 keys evenly; "near" one within three semitones of the own
             key, weighted 1 2 3 4 3 2 1, see `near_keys`; "original" takes the own key.
         prompted: Whether the prompt lines go before a piece that has period, composer and
             instrumentation; a text that already begins with them is left as it is.
         seed: Of all draws.
+        estimate: Gives the patches of a whole piece from its line and the bytes of its text.
         made_by: The stage that writes the index, for messages.
 
     Raises:
@@ -55,19 +92,19 @@ class TuneDataset(Dataset[NDArray[np.uint8]]):
     """
 
     lengths: NDArray[np.int32]
-    """Patches of each piece in its own key, `patch_length` at most; where the index does not say,
-    estimated from the size of the text."""
+    """Patches of each piece in its own key, estimated, 2 to `patch_length`."""
     num_prompted: int
     """Pieces that name period, composer and instrumentation."""
 
     def __init__(
         self,
         index: Path,
-        tokenizer: PatchTokenizer,
+        tokenizer: Tokenizer,
         *,
         keys: KeyChoice,
         prompted: bool,
         seed: int,
+        estimate: Callable[[IndexEntry, int], int] = estimate_patches,
         made_by: str = "data/2_preprocess.py",
     ) -> None:
         self.index = index
@@ -82,7 +119,9 @@ class TuneDataset(Dataset[NDArray[np.uint8]]):
         offsets, lengths = array("q"), array("i")
         for offset, entry in lines:
             offsets.append(offset)
-            lengths.append(self._measure(entry))
+            # every piece has a bos and an eos patch
+            num_patches = max(estimate(entry, self._num_bytes(entry)), 2)
+            lengths.append(min(num_patches, tokenizer.patch_length))
             self.num_prompted += entry.prompt is not None
         if not offsets:
             raise InputError(f"{index} is empty; {made_by} writes it, wanted at least one piece")
@@ -102,12 +141,22 @@ class TuneDataset(Dataset[NDArray[np.uint8]]):
         return read_entry(self.index, int(self._offsets[piece]), self._stamp)
 
     def __getitem__(self, draw: Draw) -> NDArray[np.uint8]:
-        """Return the patches of a drawn piece, shape (num_patches, patch_size), ids 0 to 127.
+        """Return the patches of a drawn piece, shape (num_patches, patch_size).
 
         Raises:
             InputError: If the text cannot be read or is not UTF-8, naming the file; if the index
                 has changed.
             ScoreError: If the text cannot be transposed or encoded, naming file and key.
+        """
+        return self.encode(self.text(draw))
+
+    def text(self, draw: Draw) -> DrawnText:
+        """Return the text of a drawn piece.
+
+        Raises:
+            InputError: If the text cannot be read or is not UTF-8, naming the file; if the index
+                has changed.
+            ScoreError: If the text cannot be transposed, naming file and key.
         """
         piece, epoch = draw
         entry = self.entry(piece)
@@ -122,10 +171,17 @@ class TuneDataset(Dataset[NDArray[np.uint8]]):
             raise InputError(f"{file} cannot be read: {error.strerror or error}") from error
         except UnicodeDecodeError as error:
             raise InputError(f"{file}: found no UTF-8 text: {error}") from error
-        try:
-            return self.tokenizer.encode(self._shown(entry, text, file, key), rng=rng)
-        except (ScoreError, InputError) as error:
-            raise type(error)(f"{file} in {key}: {error}") from error
+        with named(file, key):
+            return DrawnText(self._shown(entry, text, file, key), key, entry, file, rng)
+
+    def encode(self, drawn: DrawnText) -> NDArray[np.uint8]:
+        """Return the patches of a text, its window drawn, shape (num_patches, patch_size).
+
+        Raises:
+            ScoreError: If the text cannot be encoded, naming file and key.
+        """
+        with named(drawn.file, drawn.key):
+            return self.tokenizer.encode(drawn.text, rng=drawn.rng)
 
     def predicted(self, draw: Draw, num_patches: int, share: float) -> NDArray[np.bool_]:
         """Return which patches of a drawn piece the loss is taken over, shape (num_patches,).
@@ -160,8 +216,8 @@ class TuneDataset(Dataset[NDArray[np.uint8]]):
             text = "".join(training_prompt_lines(Prompt(*entry.prompt))) + text
         return text
 
-    def _measure(self, entry: IndexEntry) -> int:
-        """Return the length of a piece; this looks whether its text is there."""
+    def _num_bytes(self, entry: IndexEntry) -> int:
+        """Return the size of a piece's text in its own key; this looks whether it is there."""
         if entry.key not in KEYS:
             raise InputError(
                 f"{self.index}: {entry.path} has key {entry.key!r}, wanted one of {' '.join(KEYS)}"
@@ -169,16 +225,13 @@ class TuneDataset(Dataset[NDArray[np.uint8]]):
         file = f"{self._folder}/{entry.keyed_path(entry.key)}"
         try:
             # the making of a Path takes longer than this look, and there may be millions
-            size = os.stat(file).st_size  # noqa: PTH116
+            return os.stat(file).st_size  # noqa: PTH116
         except FileNotFoundError as error:
             message = f"{self.index}: {file}, the text of {entry.path}, is not there"
             raise MissingInputError(message) from error
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise InputError(f"{self.index}: {file!r} cannot be read: {reason}") from error
-        estimate = entry.n_patches or size // _CHARACTERS_PER_PATCH
-        # every piece has a bos and an eos patch
-        return min(max(estimate, 2), self.tokenizer.patch_length)
 
 
 def choose_key(keys: KeyChoice, own: str, rng: random.Random) -> str:
@@ -213,3 +266,12 @@ def near_keys(own: str) -> list[Sequence[str]]:
 def _own_key(entry: IndexEntry) -> str:
     assert entry.key is not None  # noqa: S101 -- TuneDataset refuses pieces without a key
     return entry.key
+
+
+@contextmanager
+def named(file: Path, key: str) -> Iterator[None]:
+    """Put file and key before what is said of a text."""
+    try:
+        yield
+    except (ScoreError, InputError) as error:
+        raise type(error)(f"{file} in {key}: {error}") from error

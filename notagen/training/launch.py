@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+from typing import TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -10,9 +11,9 @@ from torch import nn
 from torch.distributed.fsdp import StateDictType
 
 from notagen.foundation.errors import InputError
-from notagen.model.notagen import NotaGen
-from notagen.training.lora import merged
-from notagen.training.settings import TrainConfig
+from notagen.training.settings import RunConfig
+
+Model = TypeVar("Model", bound=nn.Module)
 
 _WHOLE = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU}
 """Launches in which each process holds the whole model."""
@@ -22,7 +23,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 """Parameters of glibc's mallopt, from its malloc.h."""
 
 
-def check_launch(accelerator: Accelerator, config: TrainConfig) -> None:
+def check_launch(accelerator: Accelerator, config: RunConfig) -> None:
     """Refuse launches that cannot train these settings, and set up what a launcher leaves open.
 
     DeepSpeed is told what a step is, and a process that trains on a CPU keeps its freed memory.
@@ -43,6 +44,11 @@ def check_launch(accelerator: Accelerator, config: TrainConfig) -> None:
         raise InputError(
             f"launched as {kind.value}; wanted one process, several that each hold the whole model "
             f"(--multi_gpu), FSDP or DeepSpeed"
+        )
+    if not config.can_be_shared:
+        raise InputError(
+            f"launched as {kind.value}, which shares the model out, but this one is small enough "
+            f"for each process to hold the whole: launch with --multi_gpu"
         )
     for name in _NEED_WHOLE:
         if value := getattr(config, name, None):
@@ -98,22 +104,27 @@ def describe_sharing(accelerator: Accelerator) -> str | None:
     return f"DeepSpeed ZeRO-{stage} over {accelerator.num_processes} processes"
 
 
-def whole_model(accelerator: Accelerator, prepared: nn.Module, model: NotaGen) -> NotaGen | None:
-    """Return the plain model with all its weights of now on the main process, None on others.
+def whole_model(accelerator: Accelerator, prepared: nn.Module, model: Model) -> Model | None:
+    """Return the model with all its weights of now on the main process, None on others.
 
     To be called on every process.
 
     Args:
         accelerator: Prepared the model.
         prepared: What the accelerator made of it.
-        model: What was given to the accelerator.
+        model: What was given to the accelerator; if its processes share it,
+            `type(model)(model.config)` is one of its shape.
     """
     if accelerator.distributed_type in _WHOLE:
-        return merged(model) if accelerator.is_main_process else None
+        return model if accelerator.is_main_process else None
     state = accelerator.get_state_dict(prepared)
     if not accelerator.is_main_process:
         return None
     with torch.device("meta"):
-        plain = NotaGen(model.config)
-    plain.load_state_dict({name: weight.float() for name, weight in state.items()}, assign=True)
+        plain = type(model)(model.config)
+    whole = {
+        name: weight.float() if weight.is_floating_point() else weight
+        for name, weight in state.items()
+    }
+    plain.load_state_dict(whole, assign=True)
     return plain.eval()

@@ -1,8 +1,8 @@
-"""The steps of an epoch, and an evaluation: pretraining and fine-tuning alike."""
+"""The steps of an epoch, and an evaluation, of any model."""
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,9 +15,8 @@ from accelerate.utils import DistributedType, gather_object
 from torch import nn
 from tqdm import tqdm
 
-from notagen.model.notagen import count_targets
-from notagen.training.batching import Batch
 from notagen.training.ema import Ema
+from notagen.training.examples import Batch
 from notagen.training.spikes import SpikeGuard
 
 Item = TypeVar("Item")
@@ -28,7 +27,7 @@ class StepResult:
     """What one optimizer step came to, over all processes."""
 
     loss: float
-    """Mean over the predicted characters, in nats."""
+    """Mean over the targets, in nats."""
     gradient_norm: float
     """Before clipping."""
     learning_rate: float
@@ -55,13 +54,13 @@ def train_steps(
 ) -> Iterator[StepResult]:
     """Take optimizer steps, yielding what each came to after it is taken, on every process.
 
-    The gradient is that of the mean over the characters of all batches of a step, on all
+    The gradient is that of the mean over the targets of all batches of a step, on all
     processes: 8 batches of one piece count as one batch of 8. A step whose gradient is not finite
     or far too long is skipped: weights, their average, optimizer and schedule stay as they are.
 
     Args:
         accelerator: Prepared the next three; steps its own schedule only when told.
-        model: A NotaGen model.
+        model: Returns the summed loss of a batch's targets.
         optimizer: Over the model's parameters.
         schedule: Moved on once an optimizer step.
         steps: This process's batches of each step; every process has as many.
@@ -75,17 +74,24 @@ def train_steps(
         started = time.perf_counter()
         for batches in bar:
             on_device = [batch.to(accelerator.device) for batch in batches]
-            characters, patches = accelerator.reduce(_sizes(on_device), reduction="sum")
+            sizes = torch.tensor(
+                [
+                    sum(batch.num_targets * batch.weight for batch in batches),
+                    sum(batch.num_patches for batch in batches),
+                ],
+                device=accelerator.device,
+            )
+            targets, patches = accelerator.reduce(sizes, reduction="sum")
             # processes average gradients, and backward() divides by the accumulation steps
             accelerator.gradient_accumulation_steps = len(batches)
             accelerator.step = 0
-            scale = accelerator.num_processes / characters.clamp(min=1)
+            scale = accelerator.num_processes / targets.clamp(min=1)
             if accelerator.distributed_type != DistributedType.DEEPSPEED:  # whose does not
                 scale *= len(batches)
             nll = torch.zeros((), device=accelerator.device)
             for batch in on_device:
                 with accelerator.accumulate(model):
-                    batch_nll = model(batch.patches, batch.mask, reduction="sum") * batch.weight
+                    batch_nll = model(*batch.tensors, reduction="sum") * batch.weight
                     accelerator.backward(batch_nll * scale)
                     nll += batch_nll.detach()
             norm = accelerator.clip_grad_norm_(model.parameters(), max_gradient_norm)
@@ -104,7 +110,7 @@ def train_steps(
                 else:  # it refuses the step by itself and lowers its scale
                     optimizer.step()
             optimizer.zero_grad()
-            loss = float(accelerator.reduce(nll, reduction="sum") / characters.clamp(min=1))
+            loss = float(accelerator.reduce(nll, reduction="sum") / targets.clamp(min=1))
             rate = int(patches) / (time.perf_counter() - started)
             memory = _memory_gigabytes(accelerator.device)
             bar.set_postfix_str(f"loss {loss:.3f}, {rate:.0f} patches/s, {memory:.1f} GB", False)
@@ -117,29 +123,29 @@ def train_steps(
 def evaluate(
     accelerator: Accelerator, model: nn.Module, batches: Iterable[Batch], *, num_batches: int
 ) -> float:
-    """Return the mean loss over the predicted characters of all batches on all processes, in nats.
+    """Return the mean loss over the targets of all batches on all processes, in nats.
 
     It is not finite where the model's weights or outputs are not.
 
     Args:
         accelerator: Prepared the model.
-        model: A NotaGen model; left in evaluation mode.
+        model: Returns the summed loss of a batch's targets; left in evaluation mode.
         batches: This process's share; every process has as many.
         num_batches: How many, for the progress bar.
     """
     model.eval()
-    nll, characters = 0.0, 0
+    nll, targets = 0.0, 0
     with (
         torch.no_grad(),
         progress_bar(accelerator, batches, total=num_batches, unit="batch", desc="evaluate") as bar,
     ):
         for batch in bar:
-            shown = batch.to(accelerator.device)
-            batch_nll = float(model(shown.patches, shown.mask, reduction="sum"))
+            tensors = batch.to(accelerator.device).tensors
+            batch_nll = float(model(*tensors, reduction="sum"))
             if batch.weight:
                 nll += batch_nll
-                characters += int(count_targets(shown.patches, shown.mask))
-    totals: list[tuple[float, int]] = gather_object([(nll, characters)])
+                targets += batch.num_targets
+    totals: list[tuple[float, int]] = gather_object([(nll, targets)])
     return math.fsum(total[0] for total in totals) / sum(total[1] for total in totals)
 
 
@@ -162,13 +168,6 @@ def progress_bar(
         disable=not accelerator.is_local_main_process,
         leave=False,
     )
-
-
-def _sizes(batches: Sequence[Batch]) -> torch.Tensor:
-    """Return the predicted characters and the patches of a step's batches, (2,)."""
-    characters = sum(count_targets(batch.patches, batch.mask) * batch.weight for batch in batches)
-    patches = sum(batch.num_patches for batch in batches)
-    return torch.stack([torch.as_tensor(characters), torch.as_tensor(patches).to(characters)])
 
 
 def _memory_gigabytes(device: torch.device) -> float:

@@ -26,15 +26,16 @@ Points = tuple[NDArray[np.int64], NDArray[np.float64]]
 """Steps and values, (n,) each."""
 
 
-def plot_losses(metrics: Path, out: Path) -> None:
+def plot_losses(metrics: Path, out: Path, *, unit: str) -> None:
     """Write a picture of a run's losses and learning rate, whole or not at all.
 
     Values that were not finite (null in the file) are left out, and so is a last line that a kill
     tore.
 
     Args:
-        metrics: The run's metrics.jsonl; losses in nats per character.
+        metrics: The run's metrics.jsonl.
         out: A .png file.
+        unit: Of the losses.
     """
     training, evaluation, rate = _read(metrics, ("loss", "eval_loss", "learning_rate"))
     figure = Figure(figsize=(9, 6), dpi=150, layout="constrained")
@@ -58,7 +59,7 @@ def plot_losses(metrics: Path, out: Path) -> None:
             label=f"evaluation (lowest {evaluation[1].min():.3f})",
         )
     _bound(losses, training[1], evaluation[1])
-    losses.set_ylabel("loss, nats per character")
+    losses.set_ylabel(f"loss, {unit}")
     if losses.lines:
         losses.legend(frameon=False)
     rates.plot(*_thin(rate), color=_COLOURS["rate"], linewidth=1)

@@ -6,28 +6,26 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
+from torch import nn
 
 from notagen.foundation.config import check_fields
 from notagen.foundation.errors import InputError, MissingInputError
 from notagen.foundation.files import sha256, write_text
-from notagen.generation.prompts import Prompt
-from notagen.model.notagen import NotaGen
-from notagen.model.weights import save_model
 from notagen.training.ema import Ema
 from notagen.training.plots import plot_losses
-from notagen.training.samples import write_sample
 from notagen.training.spikes import SpikeGuard
 
 Scalar = str | int | float | bool | None
+Model = TypeVar("Model", bound=nn.Module)
 
 _RESULTS = ("checkpoints", "best", "last", "samples", "trackers", "metrics.jsonl", "loss.png")
 _EMA_NAME = "ema.pt"
@@ -49,7 +47,7 @@ class Progress:
     skipped_steps: int = 0
     """Steps whose gradient was not finite or a spike."""
     best_loss: float | None = None
-    """Lowest evaluation loss so far, nats per character."""
+    """Lowest evaluation loss so far, in nats."""
     stale_evaluations: int = 0
     """Evaluations since the one with the lowest loss."""
     spikes: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -61,7 +59,7 @@ class RunFolder:
 
     Layout: `config.json` (settings), `metrics.jsonl` (a line a step or evaluation), `loss.png`,
     `checkpoints/step-<n>/` (all that resuming needs), `best/` and `last/` (weights), `samples/`
-    (pieces that the model wrote). A checkpoint appears whole, by a rename, and older ones are
+    (what the model did on the way). A checkpoint appears whole, by a rename, and older ones are
     deleted only then: a kill at any time leaves the newest as it was. A run's first checkpoint has
     its unfinished folder from the beginning: while that is there, what else the folder holds is of
     a run that never came so far, and may go.
@@ -77,6 +75,7 @@ class RunFolder:
         self.folder = folder
         self.accelerator = accelerator
         self.keep_checkpoints = keep_checkpoints
+        self.samples = folder / "samples"
         self._checkpoints = folder / "checkpoints"
         self._first = self._checkpoints / ".step-first.part"
         self._is_first = False
@@ -184,13 +183,16 @@ class RunFolder:
                 shutil.rmtree(old.rename(_unfinished(old)))
         self.accelerator.wait_for_everyone()
 
-    def save_weights(self, model: NotaGen | None, name: str) -> None:
+    def save_weights(
+        self, model: Model | None, name: str, save: Callable[[Model, Path], None]
+    ) -> None:
         """Write the model's weights and shape to the folder `name`, replacing each file whole.
 
         Args:
             model: The whole model, without what the accelerator wrapped around it; None on other
                 processes than the main one.
             name: `best` or `last`.
+            save: Writes them into a folder.
         """
         if model is not None:
             target = self.folder / name
@@ -198,35 +200,17 @@ class RunFolder:
             unfinished = _unfinished(target)
             unfinished.mkdir()
             with _room_named(unfinished):
-                save_model(model, unfinished)
+                save(model, unfinished)
             for file in unfinished.iterdir():
                 file.replace(target / file.name)
             unfinished.rmdir()
 
-    def save_sample(
-        self, model: NotaGen | None, step: int, *, prompt: Prompt | None, seed: int
-    ) -> str | None:
-        """Let the model write a piece into `samples/`, on the main process.
-
-        Args:
-            model: The model without what the accelerator wrapped around it.
-            step: In the files' names.
-            prompt: What the piece begins with, if anything.
-            seed: The same seed, step and weights write the same piece.
-
-        Returns:
-            What came of it in a few words; None on other processes.
-        """
-        if model is None:
-            return None
-        return write_sample(model, self.folder / "samples", step, prompt=prompt, seed=seed)
-
-    def plot(self, *, ended: bool) -> None:
+    def plot(self, *, unit: str, ended: bool) -> None:
         """Draw the losses so far into `loss.png`: once a minute, and when the run has ended."""
         now = time.monotonic()
         if self.accelerator.is_main_process and (ended or now >= self._plot_due):
             self._plot_due = now + _SECONDS_BETWEEN_PLOTS
-            plot_losses(self._metrics, self.folder / "loss.png")
+            plot_losses(self._metrics, self.folder / "loss.png", unit=unit)
 
     def _check_files(self, checkpoint: Path, files: Mapping[str, str]) -> None:
         """Refuse a checkpoint with a file that is not as it was written.

@@ -42,7 +42,7 @@ def test_a_patch_changes_no_state_before_it() -> None:
 
 def test_a_character_changes_no_logits_up_to_its_own() -> None:
     torch.manual_seed(0)
-    decoder = CharDecoder(CONFIG).eval()
+    decoder = CharDecoder(16, 2, 128, 0.1).eval()
     hidden, characters = torch.randn(1, 128), torch.randint(1, 127, (1, 16))
     changed = characters.clone()
     changed[0, 5] += 1

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from notagen.model.config import ModelConfig
-from notagen.model.decoders import Block
-from notagen.model.notagen import LIMITS, NotaGen, count_targets
+from notagen.model.decoders import LIMITS, Block
+from notagen.model.notagen import NotaGen, count_targets
 from notagen.model.published import published_names
 from notagen.model.weights import load_model
 

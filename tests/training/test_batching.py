@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 from notagen.foundation.errors import AlphabetError
 from notagen.tokenizer.patches import PatchTokenizer
 from notagen.training.batching import (
-    Batch,
-    Collate,
     count_steps,
     deal,
     eval_batches,
     plan_epoch,
+    plan_pieces,
     train_batches,
 )
 from notagen.training.data import TuneDataset
+from notagen.training.examples import Batch
+from notagen.training.notagen import TuneExamples
 
 LENGTHS = st.lists(st.integers(1, 99), min_size=1, max_size=200)
 
@@ -31,6 +32,12 @@ LENGTHS = st.lists(st.integers(1, 99), min_size=1, max_size=200)
 @pytest.fixture
 def tunes(corpus: Path, tokenizer: PatchTokenizer) -> TuneDataset:
     return TuneDataset(corpus / "train.jsonl", tokenizer, keys="original", prompted=False, seed=0)
+
+
+def by_patches(
+    tunes: TuneDataset, patches_per_batch: int, sampled_share: float = 1.0
+) -> TuneExamples:
+    return TuneExamples(tunes, 150, patches_per_batch, sampled_share)
 
 
 def song_lengths(count: int) -> NDArray[np.int32]:
@@ -45,7 +52,7 @@ def rows(batches: Sequence[Batch]) -> list[bytes]:
         patches[mask].numpy().tobytes()
         for batch in batches
         if batch.weight
-        for patches, mask in zip(batch.patches, batch.mask, strict=True)
+        for patches, mask in zip(*batch.tensors, strict=True)
     )
 
 
@@ -77,6 +84,28 @@ def test_steps_share_the_patches_evenly(lengths: list[int], patches_per_step: in
 def test_no_pieces_make_no_steps() -> None:
     assert count_steps([], 9) == 0
     assert plan_epoch([], patches_per_step=9, seed=0, epoch=0) == []
+
+
+@given(num_pieces=st.integers(0, 60), pieces_per_step=st.integers(1, 70), epoch=st.integers(0, 3))
+def test_steps_of_equally_many_pieces(num_pieces: int, pieces_per_step: int, epoch: int) -> None:
+    steps = plan_pieces(num_pieces, pieces_per_step=pieces_per_step, seed=0, epoch=epoch)
+    pieces = list(itertools.chain(*steps))
+    assert len(set(pieces)) == len(pieces)
+    assert set(pieces) <= set(range(num_pieces))
+    if num_pieces < pieces_per_step:
+        assert len(pieces) == num_pieces
+        assert len(steps) == (num_pieces > 0)
+    else:
+        assert {len(step) for step in steps} == {pieces_per_step}
+        assert num_pieces - len(pieces) < pieces_per_step
+
+
+def test_each_epoch_leaves_out_other_pieces() -> None:
+    left = set()
+    for epoch in range(40):
+        steps = plan_pieces(10, pieces_per_step=4, seed=0, epoch=epoch)
+        left |= set(range(10)) - set(itertools.chain(*steps))
+    assert left == set(range(10))
 
 
 def test_order_differs_between_epochs_and_seeds() -> None:
@@ -173,35 +202,44 @@ def test_no_other_deal_is_smaller(
     assert largest == best[min(best)]
 
 
-def test_collate_pads_and_marks() -> None:
-    short, long = np.full((2, 4), 65, np.uint8), np.full((3, 4), 66, np.uint8)
-    batch = Collate(short)([(short, np.array([True, True])), (long, np.array([True, False, True]))])
-    assert isinstance(batch, Batch)
-    assert batch.patches.dtype == torch.uint8
-    assert batch.patches.shape == (2, 3, 4)
-    assert batch.mask.tolist() == [[True, True, False], [True, False, True]]
-    assert batch.patches[0, 2].tolist() == [0, 0, 0, 0]
-    assert batch.patches[1, 1].tolist() == [66, 66, 66, 66]
-    assert (batch.num_patches, batch.weight) == (5, 1)
-    empty = Collate(short)([])
-    assert isinstance(empty, Batch)
+def test_collate_pads_and_marks(tunes: TuneDataset) -> None:
+    short, long = np.full((2, 16), 65, np.uint8), np.full((3, 16), 66, np.uint8)
+    short[1, 9:] = 0
+    items = [(short, np.array([True, True])), (long, np.array([True, False, True]))]
+    batch = by_patches(tunes, 64).collate(items)
+    patches, mask = batch.tensors
+    assert patches.dtype == torch.uint8
+    assert patches.shape == (2, 3, 16)
+    assert mask.tolist() == [[True, True, False], [True, False, True]]
+    assert patches[0, 2].tolist() == [0] * 16
+    assert patches[1, 1].tolist() == [66] * 16
+    # the first patch of each is never predicted
+    assert (batch.num_targets, batch.num_patches, batch.weight) == (9 + 16, 5, 1)
+
+
+def test_no_tunes_are_an_empty_one_without_weight(
+    tunes: TuneDataset, tokenizer: PatchTokenizer
+) -> None:
+    empty = by_patches(tunes, 64).collate([])
     assert (empty.num_patches, empty.weight) == (0, 0)
-    assert empty.mask.tolist() == [[True, True]]
+    patches, mask = empty.tensors
+    assert patches.tolist() == [[tokenizer.bos_patch, tokenizer.eos_patch]]
+    assert mask.tolist() == [[True, True]]
 
 
 @pytest.mark.parametrize(("workers", "num_processes"), [(0, 1), (0, 3), (2, 2)])
 def test_processes_share_each_step(tunes: TuneDataset, workers: int, num_processes: int) -> None:
-    steps = plan_epoch(tunes.lengths, patches_per_step=150, seed=0, epoch=1)
+    examples = by_patches(tunes, 64)
+    steps = examples.plan(1)
+    assert len(steps) == examples.num_steps > 2
     shares = [
         list(
             train_batches(
-                tunes,
+                examples,
                 steps,
                 epoch=1,
                 rank=rank,
                 num_processes=num_processes,
-                patches_per_batch=64,
-                sampled_share=1,
                 workers=workers,
             )
         )
@@ -224,17 +262,15 @@ def test_predicted_patches_do_not_depend_on_processes(
     marked = {}
     for rank in range(num_processes):
         (batches,) = train_batches(
-            tunes,
+            by_patches(tunes, 128, sampled_share=0.3),
             steps,
             epoch=2,
             rank=rank,
             num_processes=num_processes,
-            patches_per_batch=128,
-            sampled_share=0.3,
             workers=0,
         )
         for batch in batches:
-            for patches, mask in zip(batch.patches, batch.mask, strict=True):
+            for patches, mask in zip(*batch.tensors, strict=True):
                 real = patches[patches.sum(1) > 0]
                 marked[real.numpy().tobytes()] = mask[: len(real)].tolist()
                 assert not mask[len(real) :].any()
@@ -252,8 +288,12 @@ def test_evaluation_covers_each_piece_once(
     seen: list[Batch] = []
     counts = set()
     for rank in range(num_processes):
+        # that training predicts a share of the patches changes nothing here
         batches, count = eval_batches(
-            tunes, patches_per_batch=room, rank=rank, num_processes=num_processes, workers=0
+            by_patches(tunes, room, sampled_share=0.5),
+            rank=rank,
+            num_processes=num_processes,
+            workers=0,
         )
         share = list(batches)
         assert len(share) == count
@@ -268,8 +308,8 @@ def test_reading_leaves_the_global_random_states_alone(tunes: TuneDataset) -> No
         return torch.get_rng_state().tolist(), random.getstate(), repr(np.random.get_state())
 
     before = states()
-    plan_epoch(tunes.lengths, patches_per_step=99, seed=0, epoch=0)
-    list(eval_batches(tunes, patches_per_batch=99, rank=0, num_processes=1, workers=0)[0])
+    by_patches(tunes, 99).plan(0)
+    list(eval_batches(by_patches(tunes, 99), rank=0, num_processes=1, workers=0)[0])
     tunes.predicted((0, 0), 9, 0.5)
     assert states() == before
 
@@ -279,13 +319,11 @@ def workers_left(tunes: TuneDataset, ending: str) -> list[bool]:
     before = set(multiprocessing.active_children())
     steps = [[piece % len(tunes)] for piece in range(200)]
     batches = train_batches(
-        tunes,
+        by_patches(tunes, 64),
         steps,
         epoch=0,
         rank=0,
         num_processes=1,
-        patches_per_batch=64,
-        sampled_share=1,
         workers=2,
     )
     next(batches)
@@ -317,9 +355,8 @@ def test_refused_text_is_one_line_from_workers_too(
 ) -> None:
     file = corpus / "abc/C/tune0_C.abc"
     file.write_text(file.read_text() + "é")
-    batches, _ = eval_batches(
-        tunes, patches_per_batch=200, rank=0, num_processes=1, workers=workers
-    )
+    examples = by_patches(tunes, 200)
+    batches, _ = eval_batches(examples, rank=0, num_processes=1, workers=workers)
     with pytest.raises(AlphabetError, match=r"tune0_C\.abc in C: line") as caught:
         list(batches)
     assert "\n" not in str(caught.value)

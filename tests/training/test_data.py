@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from notagen.foundation.errors import AlphabetError, InputError, MissingInputError, NotationError
-from notagen.foundation.index import read_index
+from notagen.foundation.index import IndexEntry, read_index
 from notagen.notation.keys import KEYS
 from notagen.notation.transpose import transpose
 from notagen.tokenizer.patches import PatchTokenizer
@@ -151,6 +151,36 @@ def test_lengths_come_from_the_index_or_the_file(corpus: Path, tokenizer: PatchT
     index.write_text("\n".join(map(json.dumps, lines)))
     wanted = [64, 2, 2, 2, 17, 63, 64, 64, 64, 5, 40]
     assert dataset(corpus, tokenizer).lengths.tolist() == wanted
+
+
+def test_another_tokenizer_brings_its_own_lengths(corpus: Path, tokenizer: PatchTokenizer) -> None:
+    seen = {}
+
+    def estimate(entry: IndexEntry, num_bytes: int) -> int:
+        seen[entry.path] = num_bytes
+        return num_bytes // 40
+
+    tunes = dataset(corpus, tokenizer, estimate=estimate)
+    for piece in range(len(tunes)):
+        entry = tunes.entry(piece)
+        size = (corpus / entry.keyed_path(entry.key or "")).stat().st_size
+        assert seen[entry.path] == size
+        assert tunes.lengths[piece] == min(size // 40, tokenizer.patch_length)
+
+
+def test_text_is_what_the_patches_are_made_of(corpus: Path, tokenizer: PatchTokenizer) -> None:
+    tunes = dataset(corpus, tokenizer, keys="all", prompted=True)
+    for draw in ((0, 1), (4, 2), (10, None)):
+        drawn = tunes.text(draw)
+        own = corpus / drawn.entry.keyed_path(drawn.entry.key or "")
+        assert drawn.entry == tunes.entry(draw[0])
+        assert drawn.text.endswith(transpose(own.read_text(), drawn.key))
+        assert drawn.text.startswith("%Romantic\n") == (draw[0] > 0)
+        np.testing.assert_array_equal(tunes.encode(drawn), tunes[draw])
+        # the key and then the window are drawn from one source
+        drawn = tunes.text(draw)
+        encoded = tokenizer.encode(drawn.text, rng=drawn.rng)
+        np.testing.assert_array_equal(encoded, tunes[draw])
 
 
 def test_estimated_lengths_are_near(corpus: Path) -> None:

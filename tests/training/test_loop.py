@@ -8,10 +8,12 @@ from accelerate import Accelerator
 from notagen.model.config import ModelConfig
 from notagen.model.notagen import NotaGen
 from notagen.tokenizer.patches import PatchTokenizer
-from notagen.training.batching import Batch, eval_batches, train_batches
+from notagen.training.batching import eval_batches, train_batches
 from notagen.training.data import TuneDataset
 from notagen.training.ema import Ema
+from notagen.training.examples import Batch
 from notagen.training.loop import StepResult, evaluate, train_steps
+from notagen.training.notagen import TuneExamples
 from notagen.training.schedule import make_optimizer, make_schedule
 from notagen.training.spikes import SpikeGuard
 
@@ -67,16 +69,8 @@ def run_steps(
 def batches_of(
     tunes: TuneDataset, steps: list[list[int]], patches_per_batch: int
 ) -> Iterator[list[Batch]]:
-    return train_batches(
-        tunes,
-        steps,
-        epoch=0,
-        rank=0,
-        num_processes=1,
-        patches_per_batch=patches_per_batch,
-        sampled_share=1.0,
-        workers=0,
-    )
+    examples = TuneExamples(tunes, patches_per_step=1, patches_per_batch=patches_per_batch)
+    return train_batches(examples, steps, epoch=0, rank=0, num_processes=1, workers=0)
 
 
 @pytest.mark.usefixtures("forget_accelerator")
@@ -100,7 +94,7 @@ def test_loss_is_the_mean_over_characters(tunes: TuneDataset, tiny: ModelConfig)
     model = NotaGen(tiny).eval()
     batch = next(batches_of(tunes, [[0, 10]], TOGETHER))[0]
     with torch.no_grad():
-        expected = float(model(batch.patches, batch.mask))
+        expected = float(model(*batch.tensors))
     assert results[0].loss == pytest.approx(expected, abs=1e-5)
 
 
@@ -137,9 +131,8 @@ def test_spikes_are_skipped(tunes: TuneDataset, tiny: ModelConfig) -> None:
 
 
 def evaluation(tunes: TuneDataset, patches_per_batch: int) -> tuple[Iterator[Batch], int]:
-    return eval_batches(
-        tunes, patches_per_batch=patches_per_batch, rank=0, num_processes=1, workers=0
-    )
+    examples = TuneExamples(tunes, patches_per_step=1, patches_per_batch=patches_per_batch)
+    return eval_batches(examples, rank=0, num_processes=1, workers=0)
 
 
 def test_evaluation_of_the_same_weights_is_the_same(
@@ -163,7 +156,7 @@ def test_evaluation_averages_over_characters(
     model = NotaGen(tiny)
     batches = list(evaluation(tunes, TOGETHER)[0])
     with torch.no_grad():
-        expected = float(model.eval()(batches[0].patches, batches[0].mask))
+        expected = float(model.eval()(*batches[0].tensors))
     loss = evaluate(accelerator, model, batches, num_batches=1)
     assert loss == pytest.approx(expected, abs=1e-5)
 

@@ -15,6 +15,7 @@ from notagen.stages import PretrainConfig
 from notagen.tokenizer.patches import PatchTokenizer
 from notagen.tokenizer.windows import remove_counters
 from notagen.training.data import TuneDataset
+from notagen.training.notagen import notagen_task
 from notagen.training.run import start, train
 
 
@@ -41,7 +42,8 @@ def test_one_tune_is_learned_by_heart(corpus: Path) -> None:
     accelerator = start(config)
     tokenizer = PatchTokenizer(config.model.patch_size, config.model.patch_length)
     tunes = TuneDataset(index, tokenizer, keys="original", prompted=False, seed=0)
-    progress = train(accelerator, NotaGen(config.model), tunes, tunes, config)
+    task = notagen_task(NotaGen(config.model), tunes, tunes, config)
+    progress = train(accelerator, task, config)
     assert progress.best_loss is not None
     assert progress.best_loss < 0.01
     learned = load_model(config.run_folder / "best")

@@ -9,7 +9,6 @@ import pytest
 from matplotlib.image import imread
 
 from notagen.training import plots
-from notagen.training.plots import plot_losses
 
 
 def write_metrics(folder: Path, num_steps: int) -> Path:
@@ -23,6 +22,10 @@ def write_metrics(folder: Path, num_steps: int) -> Path:
     metrics = folder / "metrics.jsonl"
     metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return metrics
+
+
+def plot_losses(metrics: Path, out: Path) -> None:
+    plots.plot_losses(metrics, out, unit="nats per character")
 
 
 def colours(picture: Path) -> set[tuple[int, ...]]:

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from notagen.foundation.errors import InputError
 from notagen.model.config import ModelConfig
 from notagen.model.notagen import NotaGen
-from notagen.model.weights import load_model
+from notagen.model.weights import load_model, save_model
 from notagen.training.ema import Ema
 from notagen.training.runs import Progress, RunFolder, Scalar
 from notagen.training.schedule import make_optimizer, make_schedule
@@ -143,7 +143,7 @@ def test_settings_may_differ_before_the_first_checkpoint(run: RunFolder) -> None
 def test_fresh_deletes_the_run_and_nothing_else(run: RunFolder, model: NotaGen) -> None:
     begin(run)
     save_steps(run, 1)
-    run.save_weights(model, "best")
+    run.save_weights(model, "best", save_model)
     (run.folder / "notes.txt").write_text("mine")
     assert begin(run, fresh=True, seed=2) == Progress()
     assert sorted(path.name for path in run.folder.iterdir()) == [
@@ -157,7 +157,7 @@ def test_fresh_deletes_the_run_and_nothing_else(run: RunFolder, model: NotaGen) 
 def test_results_without_checkpoints_are_kept(run: RunFolder, model: NotaGen) -> None:
     begin(run)
     save_steps(run, 1)
-    run.save_weights(model, "best")
+    run.save_weights(model, "best", save_model)
     shutil.rmtree(run.folder / "checkpoints")
     before = contents(run.folder)
     with pytest.raises(InputError, match=r"holds best, metrics\.jsonl of a run.*--fresh") as caught:
@@ -187,7 +187,7 @@ def test_kill_between_first_weights_and_first_checkpoint(
 ) -> None:
     begin(run)
     run.log(1, {"loss": 1.0})
-    run.save_weights(model, "last")
+    run.save_weights(model, "last", save_model)
 
     def die(folder: str) -> Never:
         (Path(folder) / "model.safetensors").write_text("x")
@@ -281,10 +281,10 @@ def test_settings_are_spelled_as_the_user_knows_them(run: RunFolder) -> None:
 
 def test_weights_are_replaced_and_load(run: RunFolder, model: NotaGen) -> None:
     begin(run)
-    run.save_weights(model, "last")
+    run.save_weights(model, "last", save_model)
     with torch.no_grad():
         model.char_decoder.table.add_(1)
-    run.save_weights(model, "last")
+    run.save_weights(model, "last", save_model)
     loaded = load_model(run.folder / "last")
     assert torch.equal(loaded.char_decoder.table, model.char_decoder.table)
     assert loaded.config == model.config

@@ -14,21 +14,20 @@ import json, re, sys, time
 from pathlib import Path
 from notagen.foundation.files import sha256
 from notagen.tokenizer.patches import PatchTokenizer
-from notagen.training.batching import plan_epoch, train_batches
+from notagen.training.batching import train_batches
 from notagen.training.data import TuneDataset
+from notagen.training.notagen import TuneExamples
 
 index = Path(sys.argv[1])
 tunes = TuneDataset(index, PatchTokenizer(), keys="all", prompted=True, seed=0)
 sha256(index)
 planned = time.process_time()
-steps = plan_epoch(tunes.lengths, patches_per_step=16_384, seed=0, epoch=0)
+examples = TuneExamples(tunes, 16_384, 4096, 0.5)
+steps = examples.plan(0)
 planned = time.process_time() - planned
 # the end of the epoch too: a resumed run reads there
 for left in (steps, steps[-2:]):
-    batches = train_batches(
-        tunes, left, epoch=0, rank=1, num_processes=2, patches_per_batch=4096,
-        sampled_share=0.5, workers=0,
-    )
+    batches = train_batches(examples, left, epoch=0, rank=1, num_processes=2, workers=0)
     next(batches)
 peak = re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())
 print(json.dumps({

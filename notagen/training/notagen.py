@@ -1,0 +1,99 @@
+"""What a run that trains NotaGen is made of: tunes as patches, and pieces written on the way."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from notagen.generation.prompts import Prompt
+from notagen.model.notagen import NotaGen, count_targets
+from notagen.model.weights import save_model, weights_sha256
+from notagen.training.batching import PatchedTunes, pad
+from notagen.training.data import TuneDataset
+from notagen.training.examples import Batch, Draw
+from notagen.training.lora import merged
+from notagen.training.run import Task
+from notagen.training.samples import write_sample
+from notagen.training.settings import TrainConfig
+
+Read = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+"""Patches of one tune, (num_patches, patch_size), and which of them are predicted."""
+
+
+class TuneExamples(PatchedTunes):
+    """Tunes as NotaGen learns from them; see `training.examples.Examples`."""
+
+    def read(self, draw: Draw) -> Read:
+        """Return the patches of a drawn tune, and which are predicted.
+
+        Raises:
+            InputError: If the text cannot be read; it is named.
+            ScoreError: If the text cannot be transposed or encoded; it is named.
+        """
+        patches = self.tunes[draw]
+        share = 1.0 if draw[1] is None else self.sampled_share
+        return patches, self.tunes.predicted(draw, len(patches), share)
+
+    def collate(self, items: Sequence[Read]) -> Batch:
+        """Return B tunes, padded on the right to the longest.
+
+        The tensors are patches, (B, P, S), uint8, padded with 0, and mask, (B, P), bool: True for
+        the patches whose characters are predicted, and for the first. No tunes become an empty one.
+        """
+        blank = self.tunes.tokenizer.encode("")
+        tunes = items or [(blank, np.ones(len(blank), dtype=np.bool_))]
+        patches = pad([piece for piece, _ in tunes])
+        mask = pad([chosen for _, chosen in tunes])
+        return Batch(
+            (patches, mask),
+            num_targets=int(count_targets(patches, mask)),
+            num_patches=sum(len(piece) for piece, _ in items),
+            weight=int(bool(items)),
+        )
+
+
+def notagen_task(
+    model: NotaGen,
+    train_tunes: TuneDataset,
+    eval_tunes: TuneDataset,
+    config: TrainConfig,
+    *,
+    weights: Path | None = None,
+) -> Task[NotaGen]:
+    """Return what `train` needs to train NotaGen; the model is set up as the config wants it.
+
+    Args:
+        model: New, or as loaded from `weights`, perhaps with `add_lora`.
+        train_tunes: To learn from.
+        eval_tunes: To measure the loss on; samples are written for their prompts.
+        config: The run's settings.
+        weights: What the model was loaded from; a run goes on only from the same content.
+    """
+    if config.checkpoint_activations:
+        model.checkpoint_activations()
+    if config.compile_layers:
+        model.compile_layers()
+
+    def save(whole: NotaGen, folder: Path) -> None:
+        """Write a plain model, whatever `add_lora` put beside its layers."""
+        save_model(merged(whole), folder)
+
+    def sample(whole: NotaGen, folder: Path, step: int) -> str:
+        """Write a piece, for the prompt of one evaluation tune after another."""
+        number = step // (config.sample_steps or 1) - 1
+        prompt = eval_tunes.entry(number % len(eval_tunes)).prompt if config.prompted else None
+        return write_sample(
+            whole, folder, step, prompt=Prompt(*prompt) if prompt else None, seed=config.seed
+        )
+
+    return Task(
+        model=model,
+        train=TuneExamples.of_run(train_tunes, config),
+        eval=TuneExamples.of_run(eval_tunes, config),
+        save=save,
+        unit="nats per character",
+        inputs={"weights_sha256": None if weights is None else weights_sha256(weights)},
+        sample=sample,
+        sample_steps=config.sample_steps,
+    )
