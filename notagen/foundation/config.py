@@ -41,21 +41,25 @@ def parse_config(config: Config) -> Config:
     return tyro.cli(type(config), default=config)
 
 
-def load_config(config_file: Path) -> Any:  # noqa: ANN401 -- each stage has a class of its own
-    """Return the `CONFIG` that a stage's config.py defines.
+def load_config(config_file: Path, name: str = "CONFIG") -> Any:  # noqa: ANN401 -- each stage has a class of its own
+    """Return the settings that a stage's config.py defines under a name.
 
     Raises:
-        InputError: If a value in it is refused, naming file and line.
+        InputError: If a value in the file is refused, naming file and line; or there is none of
+            that name.
     """
     try:
-        return runpy.run_path(str(config_file))["CONFIG"]
+        values = runpy.run_path(str(config_file))
     except (TypeError, ValueError) as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == str(config_file)]
         raise InputError(f"{config_file}:{lines[-1] if lines else 1}: {error}") from error
+    if name not in values:
+        raise InputError(f"{config_file}: found no {name}, wanted the settings of this script")
+    return values[name]
 
 
-def run_stage(main: Callable[[Any], None], config_file: Path) -> None:
+def run_stage(main: Callable[[Any], None], config_file: Path, name: str = "CONFIG") -> None:
     """Run a stage's `main` under the values of its config.py and the command line's flags.
 
     Errors are those of `one_line_errors`.
@@ -63,9 +67,10 @@ def run_stage(main: Callable[[Any], None], config_file: Path) -> None:
     Args:
         main: Called with the settings.
         config_file: The stage's config.py; read here, so that a slip in it is one line too.
+        name: What the settings of this script are called there.
     """
     with one_line_errors():
-        main(parse_config(load_config(config_file)))
+        main(parse_config(load_config(config_file, name)))
 
 
 @contextmanager

@@ -12,6 +12,9 @@ import jsonlines
 from notagen.foundation.errors import InputError, MissingInputError
 from notagen.foundation.files import inside, replaced_when_done
 
+GENERATIONS = "generations.jsonl"
+"""In a folder of generated pieces: a line about each of them, which is no line of an index."""
+
 
 @dataclasses.dataclass(kw_only=True)
 class IndexEntry:

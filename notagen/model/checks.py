@@ -30,7 +30,12 @@ def check_bounds(config: ModelConfig) -> None:
             raise ValueError(f"{name} must be <= {largest}, got {getattr(config, name)}")
 
 
-def check_tensors(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: Path) -> None:
+def check_tensors(
+    state: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    path: Path,
+    what: str = "a NotaGen model",
+) -> None:
     """Compare the tensors found in a file with those of a model, by name and shape.
 
     Raises:
@@ -47,7 +52,7 @@ def check_tensors(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], pat
     }
     found = [f"{kind}: {abbreviate(names)}" for kind, names in faults.items() if names]
     if found:
-        raise InputError(f"{path}: tensors do not fit a NotaGen model: {'; '.join(found)}")
+        raise InputError(f"{path}: tensors do not fit {what}: {'; '.join(found)}")
 
 
 def abbreviate(names: Sequence[str], shown: int = 3) -> str:

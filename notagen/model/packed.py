@@ -23,6 +23,8 @@ from notagen.model.decoders import NORM_EPS, Transformer
 from notagen.model.notagen import NotaGen
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
+Gelu = Literal["none", "tanh"]
+"""What stands in for the GELU's error function, in torch's words: nothing, or a tanh."""
 Linear = Callable[[Tensor], Tensor]
 
 _TYPES: dict[Precision, torch.dtype] = {
@@ -33,7 +35,9 @@ _TYPES: dict[Precision, torch.dtype] = {
 INT8_MAX = 127
 _TINY = 1e-30
 LARGE = 2**20
-"""Elements from which on an fp32 layer is faster packed."""
+"""Elements from which on an fp32 layer is faster packed, for few rows."""
+MANY = 64
+"""Rows from which on an fp32 layer is faster as it is."""
 
 
 @dataclass(frozen=True)
@@ -98,36 +102,30 @@ def pack(model: NotaGen, precision: Precision | None = None, *, rows: int = 1) -
         InputError: If a weight is NaN or infinite and the precision int8.
     """
     wanted = precision or _precision_of(model)
-    on_cpu = model.char_decoder.table.device.type == "cpu"
-    if wanted == "int8":
-        type_ = torch.float32 if on_cpu else torch.bfloat16
-        cache_type = torch.bfloat16
-    else:
-        type_ = cache_type = _TYPES[wanted]
 
-    def linear(layer: nn.Linear, *, gelu: bool = False, queries: int = 0) -> Linear:
+    def linear(layer: nn.Linear, *, gelu: Gelu | None = None, queries: int = 0) -> Linear:
         weight, bias = layer.weight.detach(), layer.bias.detach()
         if queries:
             weight, bias = weight.clone(), bias.clone()
             weight[:queries] *= HEAD_SIZE**-0.5  # a power of two: no rounding
             bias[:queries] *= HEAD_SIZE**-0.5
-        if wanted == "int8":
-            return _int8_linear(weight, bias, gelu, type_, rows)
-        return _float_linear(weight, bias, gelu, type_)
+        return pack_linear(weight, bias, wanted, gelu=gelu, rows=rows)
 
     def transformer(source: Transformer) -> PackedTransformer:
         blocks = tuple(
             PackedBlock(
-                norm_1=_norm(block.norm_1),
+                norm_1=norm_weights(block.norm_1),
                 qkv=linear(block.attention.qkv, queries=model.config.hidden_size),
                 output=linear(block.attention.output),
-                norm_2=_norm(block.norm_2),
-                expand=linear(block.expand, gelu=True),
+                norm_2=norm_weights(block.norm_2),
+                expand=linear(block.expand, gelu="tanh"),
                 contract=linear(block.contract),
             )
             for block in source.layers()
         )
-        return PackedTransformer(source.positions.detach().float(), blocks, _norm(source.norm))
+        return PackedTransformer(
+            source.positions.detach().float(), blocks, norm_weights(source.norm)
+        )
 
     with torch.inference_mode():
         table = model.char_decoder.table.detach()
@@ -139,19 +137,57 @@ def pack(model: NotaGen, precision: Precision | None = None, *, rows: int = 1) -
             char_table=table.float(),
             characters=transformer(model.char_decoder.transformer),
             # stays a float layer: it is small, and its errors would be errors of the logits
-            head=_PlainLinear(table.to(type_), None, gelu=False),
-            cache_type=cache_type,
+            head=_PlainLinear(table.to(_float_type(wanted, table.device)), None, gelu=None),
+            cache_type=_TYPES.get(wanted, torch.bfloat16),
         )
 
 
-def normalise(x: Tensor, norm: tuple[Tensor, Tensor]) -> Tensor:
+def pack_linear(
+    weight: Tensor,
+    bias: Tensor,
+    precision: Precision,
+    *,
+    gelu: Gelu | None = None,
+    spends: bool = False,
+    rows: int,
+) -> Linear:
+    """Return a linear layer in the form that is fastest for its device and precision.
+
+    It takes (N, inputs) of any float type; its outputs (N, outputs) are of the layer's own.
+
+    Args:
+        weight: (outputs, inputs), left as it is.
+        bias: (outputs,), likewise.
+        precision: Of the weights, see `pack`.
+        gelu: The GELU behind the layer, if there is one.
+        spends: Whether the layer may overwrite its input, where that is faster.
+        rows: About how many rows it will be given; int8 is packed for one, or for several.
+
+    Raises:
+        InputError: If a weight is NaN or infinite and the precision int8.
+    """
+    type_ = _float_type(precision, weight.device)
+    if precision == "int8":
+        return _int8_linear(weight, bias, gelu, spends, type_, rows)
+    return _float_linear(weight, bias, gelu, type_, rows)
+
+
+def normalise(x: Tensor, norm: tuple[Tensor, Tensor], eps: float = NORM_EPS) -> Tensor:
     """Return the layer norm of each row of (N, H)."""
     weight, bias = norm
-    return torch.layer_norm(x, weight.shape, weight, bias, NORM_EPS)
+    return torch.layer_norm(x, weight.shape, weight, bias, eps)
 
 
-def _norm(norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
+def norm_weights(norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
+    """Return what `normalise` needs of a layer norm."""
     return norm.weight.detach().float(), norm.bias.detach().float()
+
+
+def _float_type(precision: Precision, device: torch.device) -> torch.dtype:
+    """Return the type that layers compute in where they do not compute in 8 bits."""
+    if precision == "int8":
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    return _TYPES[precision]
 
 
 def _precision_of(model: NotaGen) -> Precision:
@@ -162,18 +198,27 @@ def _precision_of(model: NotaGen) -> Precision:
     raise ValueError(f"found weights of {type_}, wanted float32, bfloat16 or float16")
 
 
-def _float_linear(weight: Tensor, bias: Tensor, gelu: bool, type_: torch.dtype) -> Linear:
+def _float_linear(
+    weight: Tensor, bias: Tensor, gelu: Gelu | None, type_: torch.dtype, rows: int
+) -> Linear:
     weight, bias = weight.to(type_), bias.to(type_)
     has_kernel = False
     if weight.device.type == "cpu" and torch._C._has_mkldnn:
         if type_ == torch.bfloat16:
             has_kernel = torch.ops.mkldnn._is_mkldnn_bf16_supported()
         elif type_ == torch.float32:
-            has_kernel = weight.numel() >= LARGE
+            has_kernel = weight.numel() >= LARGE and rows < MANY
     return (_OneDnnLinear if has_kernel else _PlainLinear)(weight, bias, gelu)
 
 
-def _int8_linear(weight: Tensor, bias: Tensor, gelu: bool, type_: torch.dtype, rows: int) -> Linear:
+def _int8_linear(
+    weight: Tensor,
+    bias: Tensor,
+    gelu: Gelu | None,
+    spends: bool,
+    type_: torch.dtype,
+    rows: int,
+) -> Linear:
     weight = weight.float()
     if not weight.isfinite().all():  # else they would become numbers like any others
         raise InputError("the weights hold NaN or infinite values, wanted finite numbers")
@@ -183,7 +228,7 @@ def _int8_linear(weight: Tensor, bias: Tensor, gelu: bool, type_: torch.dtype, r
         return _PlainInt8Linear(rounded, scales, bias, gelu, type_)
     if rows == 1 and _HAS_FBGEMM:
         return _OneRowInt8Linear(rounded, scales, bias.float(), gelu)
-    return _RowsInt8Linear(rounded, scales, bias.float(), gelu)
+    return _RowsInt8Linear(rounded, scales, bias.float(), gelu, spends)
 
 
 _HAS_INT8_KERNELS = torch._C._has_mkldnn and platform.machine().lower() in ("x86_64", "amd64")
@@ -196,24 +241,22 @@ _HAS_FBGEMM = "fbgemm" in torch.backends.quantized.supported_engines and hasattr
 class _PlainLinear:
     """Torch's own layer, on any device."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, gelu: bool) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, gelu: Gelu | None) -> None:
         self.weight, self.bias, self.gelu = weight, bias, gelu
 
     def __call__(self, x: Tensor) -> Tensor:
         out = F.linear(x.to(self.weight.dtype), self.weight, self.bias)
-        return F.gelu(out, approximate="tanh") if self.gelu else out
+        return F.gelu(out, approximate=self.gelu) if self.gelu else out
 
 
 class _OneDnnLinear:
     """The processor's layer of oneDNN, its weights in the order of the kernel."""
 
-    def __init__(self, weight: Tensor, bias: Tensor, gelu: bool) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor, gelu: Gelu | None) -> None:
         self.type = weight.dtype
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), 1)
         self.bias = bias
-        self.after: tuple[str, list[float], str] = (
-            ("gelu", [], "tanh") if gelu else ("none", [], "")
-        )
+        self.after: tuple[str, list[float], str] = ("gelu", [], gelu) if gelu else ("none", [], "")
 
     def __call__(self, x: Tensor) -> Tensor:
         out: Tensor = torch.ops.mkldnn._linear_pointwise(
@@ -226,7 +269,7 @@ class _PlainInt8Linear:
     """8-bit weights in memory, made floats for each product; on any device."""
 
     def __init__(
-        self, weight: Tensor, scales: Tensor, bias: Tensor, gelu: bool, type_: torch.dtype
+        self, weight: Tensor, scales: Tensor, bias: Tensor, gelu: Gelu | None, type_: torch.dtype
     ) -> None:
         self.weight, self.scales, self.bias = weight, scales.to(type_), bias.to(type_)
         self.gelu = gelu
@@ -234,13 +277,13 @@ class _PlainInt8Linear:
     def __call__(self, x: Tensor) -> Tensor:
         type_ = self.bias.dtype
         out = torch.addcmul(self.bias, F.linear(x.to(type_), self.weight.to(type_)), self.scales)
-        return F.gelu(out, approximate="tanh") if self.gelu else out
+        return F.gelu(out, approximate=self.gelu) if self.gelu else out
 
 
 class _OneRowInt8Linear:
     """fbgemm's layer, the fastest for one row: it rounds its input to 8 bits itself."""
 
-    def __init__(self, weight: Tensor, scales: Tensor, bias: Tensor, gelu: bool) -> None:
+    def __init__(self, weight: Tensor, scales: Tensor, bias: Tensor, gelu: Gelu | None) -> None:
         self.gelu, self.bias = gelu, bias
         zeros = torch.zeros(len(scales), dtype=torch.int64)
         engine = torch.backends.quantized.engine
@@ -262,37 +305,49 @@ class _OneRowInt8Linear:
             size = _largest(x)
             out = torch.ops.quantized.linear_dynamic(x / size, self.packed, _REDUCE_RANGE)
             out = (out - self.bias) * size + self.bias
-        return _gelu(out) if self.gelu else out
+        return _gelu(out, self.gelu) if self.gelu else out
 
 
 class _RowsInt8Linear:
     """oneDNN's layer for several rows, each with a scale of its own: no row changes another."""
 
-    def __init__(self, weight: Tensor, scales: Tensor, bias: Tensor, gelu: bool) -> None:
-        self.gelu, self.bias, self.scales = gelu, bias, scales
+    def __init__(
+        self, weight: Tensor, scales: Tensor, bias: Tensor, gelu: Gelu | None, spends: bool
+    ) -> None:
+        self.gelu, self.spends, self.bias, self.scales = gelu, spends, bias, scales
         self.zeros = torch.zeros(len(scales), dtype=torch.int64)
         self.packed = torch.ops.onednn.qlinear_prepack(weight, None)
 
     def __call__(self, x: Tensor) -> Tensor:
+        own = self.spends or x.dtype != torch.float32
         x = x.float()
         unit = _largest(x).div_(INT8_MAX)
+        # for many rows, most of the time is that of reading and writing floats: few are new
+        rounded = (x.div_(unit) if own else x / unit).round_().to(torch.int8)
         product = torch.ops.onednn.qlinear_pointwise(
-            *((x / unit).round_().to(torch.int8), 1.0, 0),
+            *(rounded, 1.0, 0),
             *(self.packed, self.scales, self.zeros, None),
             *(1.0, 0, torch.float32),
             *("none", [], ""),
         )
-        out = torch.addcmul(self.bias, product, unit)
-        return _gelu(out) if self.gelu else out
+        out = torch.addcmul(self.bias, product, unit, out=product)
+        return _gelu(out, self.gelu) if self.gelu else out
 
 
 def _largest(x: Tensor) -> Tensor:
     """Return the largest absolute value in each row of (N, H), made > 0, (N, 1)."""
-    return x.abs().amax(1, keepdim=True).clamp_(min=_TINY)
+    # half the memory traffic of x.abs().amax(1)
+    return torch.maximum(x.amax(1, keepdim=True), -x.amin(1, keepdim=True)).clamp_(min=_TINY)
 
 
-def _gelu(x: Tensor) -> Tensor:
-    """Return the tanh GELU in half the time of torch's: 1 + tanh(z) is 2 sigmoid(2 z)."""
+def _gelu(x: Tensor, form: Gelu) -> Tensor:
+    """Return the GELU; with tanh in half the time of torch's: 1 + tanh(z) is 2 sigmoid(2 z).
+
+    The numbers that it is given may be overwritten.
+    """
+    if form == "none":
+        exact: Tensor = torch.ops.aten.gelu_(x)
+        return exact
     inner = torch.addcmul(_GELU_FACTOR, x, x, value=0.044715 * float(_GELU_FACTOR))
     return inner.mul_(x).sigmoid_().mul_(x)
 

@@ -120,7 +120,7 @@ def read_published(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
     Raises:
         InputError: If the file cannot be read or its tensors are not those of a NotaGen model.
     """
-    state = _read_tensors(path)
+    state = read_tensors(path)
     config = _infer_config(state, path)
     weights = {name: tensor for name, tensor in state.items() if not name.endswith(_BUFFERS)}
     head = weights.pop(_HEAD, None)
@@ -149,17 +149,37 @@ def published_names(config: ModelConfig) -> dict[str, str]:
     names = dict(_NAMES)
     layers = (config.patch_layers, config.char_layers)
     for (published, ours), num_layers in zip(_DECODERS, layers, strict=True):
-        names[f"{published}.wpe.weight"] = f"{ours}.positions"
-        for kind in ("weight", "bias"):
-            names[f"{published}.ln_f.{kind}"] = f"{ours}.norm.{kind}"
-            for layer in range(num_layers):
-                for theirs, own in _LAYER_NAMES:
-                    published_name = f"{published}.h.{layer}.{theirs}.{kind}"
-                    names[published_name] = f"{ours}.blocks.{layer}.{own}.{kind}"
+        names |= decoder_names(published, ours, num_layers)
     return names
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
+def decoder_names(published: str, ours: str, num_layers: int) -> dict[str, str]:
+    """Return our name of each tensor of a published GPT-2 decoder, its tables left out.
+
+    Args:
+        published: What stands before its names in a published file.
+        ours: What stands before them here.
+        num_layers: How many it has.
+    """
+    names = {f"{published}.wpe.weight": f"{ours}.positions"}
+    for kind in ("weight", "bias"):
+        names[f"{published}.ln_f.{kind}"] = f"{ours}.norm.{kind}"
+        for layer in range(num_layers):
+            for theirs, own in _LAYER_NAMES:
+                published_name = f"{published}.h.{layer}.{theirs}.{kind}"
+                names[published_name] = f"{ours}.blocks.{layer}.{own}.{kind}"
+    return names
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the named tensors of a file of `torch.save`, views of it where it allows that.
+
+    They may stand under `model`, as in training checkpoints; what put itself before their names in
+    training is taken off.
+
+    Raises:
+        InputError: If the file cannot be read or holds something else.
+    """
     with one_line_if_unreadable(path):
         content = torch.load(
             path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
@@ -183,8 +203,8 @@ def _infer_config(state: Mapping[str, Tensor], path: Path) -> ModelConfig:
         config = ModelConfig(
             patch_size=char_positions - 1,
             patch_length=patch_length,
-            patch_layers=_count_layers(state, "patch_level_decoder.base"),
-            char_layers=_count_layers(state, "char_level_decoder.base.transformer"),
+            patch_layers=count_layers(state, "patch_level_decoder.base.h"),
+            char_layers=count_layers(state, "char_level_decoder.base.transformer.h"),
             hidden_size=hidden_size,
         )
         check_bounds(config)
@@ -193,9 +213,10 @@ def _infer_config(state: Mapping[str, Tensor], path: Path) -> ModelConfig:
     return config
 
 
-def _count_layers(state: Mapping[str, Tensor], decoder: str) -> int:
+def count_layers(state: Mapping[str, Tensor], layers: str) -> int:
+    """Return how many numbers stand behind `layers` in the names of tensors."""
     # counted, not the highest number: a damaged name cannot ask for a billion layers
-    numbers = (re.match(rf"{re.escape(decoder)}\.h\.(\d+)\.", name) for name in state)
+    numbers = (re.match(rf"{re.escape(layers)}\.(\d+)\.", name) for name in state)
     return len({number[1] for number in numbers if number})
 
 

@@ -185,3 +185,23 @@ def test_a_slip_in_the_file_is_one_line(value: str, said: str, config_file: Path
     with pytest.raises(SystemExit) as caught:
         run_stage(lambda _: None, config_file)
     assert str(caught.value.code).endswith(said)
+
+
+def test_scripts_of_one_stage_have_values_of_their_own(config_file: Path) -> None:
+    config_file.write_text(config_file.read_text() + "FETCH = DataConfig(out=Path('other'))\n")
+    seen: list[DataConfig] = []
+    for name in ("CONFIG", "FETCH"):
+        run_stage(seen.append, config_file, name)
+    assert [settings.out for settings in seen] == [Path("out"), Path("other")]
+    with pytest.raises(SystemExit) as caught:
+        run_stage(seen.append, config_file, "SCORE")
+    said = f"error: {config_file}: found no SCORE, wanted the settings of this script"
+    assert caught.value.code == said
+
+
+def test_a_slip_in_the_values_of_another_script_is_one_line(config_file: Path) -> None:
+    config_file.write_text(config_file.read_text() + "FETCH = DataConfig(out='other')\n")
+    with pytest.raises(SystemExit) as caught:
+        run_stage(lambda _: None, config_file)
+    said = "config.py:4: DataConfig.out must be Path, got 'other' (str)"
+    assert str(caught.value.code).endswith(said)

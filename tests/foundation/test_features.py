@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from notagen.foundation.errors import InputError, MissingInputError
 from notagen.foundation.features import (
     FeatureSet,
+    FeaturesInfo,
+    check_made_by,
     check_same_extractor,
     read_features,
+    read_features_info,
     write_feature,
     write_features_info,
 )
@@ -43,6 +46,13 @@ def test_a_file_is_as_published_extractors_write_it(folder: Path) -> None:
         "extractor": "m3",
         "weights_sha256": SHA256,
     }
+
+
+def test_more_may_be_known_of_a_folder(folder: Path) -> None:
+    assert read_features_info(folder) == FeaturesInfo(extractor="m3", weights_sha256=SHA256)
+    known = {"extractor": "m3", "weights_sha256": None, "precision": "int8", "input": "../in"}
+    write_features_info(folder, **known)
+    assert read_features_info(folder) == FeaturesInfo(**known)
 
 
 def test_a_stopped_write_is_passed_over(folder: Path) -> None:
@@ -84,6 +94,8 @@ def test_empty_folder(tmp_path: Path) -> None:
         b"{}",
         b'{"extractor": 3}',
         b'{"extractor": "m3", "weights_sha256": 3}',
+        b'{"extractor": "m3", "weights_sha256": null, "precision": 3}',
+        b'{"extractor": "m3", "input": []}',
         b"\xff",
         b"[" * 100_000,
     ],
@@ -160,10 +172,32 @@ def features(extractor: str, weights: str | None, width: int) -> FeatureSet:
 def test_sets_of_one_extractor() -> None:
     check_same_extractor(*[features("m3", SHA256, 4)] * 3)
     check_same_extractor(features("m3", None, 4))
+    # the folder of the weights was renamed
+    check_same_extractor(features("m3", SHA256, 4), features("m4", SHA256, 4))
+    check_made_by(features("m3", SHA256, 4), "m4", SHA256)
 
 
 @pytest.mark.parametrize(
-    "other", [features("clamp", SHA256, 4), features("m3", None, 4), features("m3", SHA256, 8)]
+    ("one", "other"),
+    [
+        (("m3", SHA256), ("m3", SHA256[::-1])),
+        (("m3", SHA256), ("m3", None)),
+        (("m3", None), ("m3", SHA256)),
+        (("m3", None), ("m4", None)),
+    ],
+)
+def test_features_of_another_extractor(
+    one: tuple[str, str | None], other: tuple[str, str | None]
+) -> None:
+    with pytest.raises(InputError, match=rf"of {one[0]} \(weights {one[1]}\), wanted those of "):
+        check_made_by(features(*one, 4), *other)
+    with pytest.raises(InputError, match="wanted them of one extractor"):
+        check_same_extractor(features(*one, 4), features(*other, 4))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [features("clamp", "ab", 4), features("m3", None, 4), features("m3", SHA256, 8)],
 )
 def test_sets_of_two_extractors(other: FeatureSet) -> None:
     with pytest.raises(InputError, match=r"found features of m3 .*width 4.* and of ") as refused:
