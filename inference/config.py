@@ -15,4 +15,5 @@ CONFIG = GenerateConfig(
         composer="Bach, Johann Sebastian",
         instrumentation="Choral",
     ),
+    score_weights=STAGE.parent / "weights" / "clamp-mini",
 )

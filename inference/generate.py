@@ -2,6 +2,7 @@
 
 On one processor or GPU:  python generate.py
 On several:               accelerate launch --multi_gpu generate.py
+The best of eight each:   python generate.py --candidates 8
 Every setting is a flag:  python generate.py --help
 
 A run that was stopped goes on when the same command is given again.
@@ -26,8 +27,11 @@ from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env
 from tqdm import tqdm
 
+from notagen.candidates import Score, gather, keep_best, load_score
 from notagen.exports import GenerationFolder, best_piece
+from notagen.features.scoring import PROMPTS, read_reference
 from notagen.foundation.config import run_stage
+from notagen.foundation.index import GENERATIONS
 from notagen.generation.engine import Generated, Generator
 from notagen.generation.prompts import Prompt
 from notagen.model.weights import load_model, weights_sha256
@@ -48,12 +52,27 @@ def main(config: GenerateConfig) -> None:
 
     # What each piece is to be, and which of them are there since an earlier run
     requests = config.requests(processes.num_processes)
-    run = {
+    run: dict[str, Any] = {
         "seed": config.seed,
         "weights_sha256": weights_sha256(config.weights),
         "sampling": dataclasses.asdict(config.sampling),
         "precision": precision,
     }
+    reference = None
+    if config.candidates > 1:
+        reference = read_reference(config.reference_folder)
+        if processes.is_main_process and not any(reference.labels):
+            print(
+                f"warning: {config.reference_folder}: found no prompts of its pieces, wanted a "
+                f"{PROMPTS} beside them; candidates are compared with all real pieces alike",
+                file=sys.stderr,
+            )
+        run["best_of"] = {
+            "candidates": config.candidates,
+            "extractor": reference.features.extractor,
+            "extractor_sha256": reference.features.weights_sha256,
+            "reference_sha256": reference.sha256,
+        }
     folder = GenerationFolder(config.out, requests, run)
     if processes.is_main_process:
         folder.drop_torn_line()
@@ -73,7 +92,7 @@ def main(config: GenerateConfig) -> None:
     told = []
     if share:
         dtype = {"fp32": torch.float32, "fp16": torch.float16}.get(precision, torch.bfloat16)
-        batch_size = min(config.batch_size, len(share))
+        batch_size = min(config.batch_size, len(share) * config.candidates)
         generator = Generator(
             load_model(config.weights, device, dtype),
             config.sampling,
@@ -82,16 +101,22 @@ def main(config: GenerateConfig) -> None:
         )
         if processes.is_main_process:
             warn_of_unlearned({requests[index].prompt for index in share}, generator)
+        score = None
+        if reference and config.score_weights:
+            score = load_score(config.score_weights, reference, device)
         told = stop_when_told(generator)
-        alone = batch_size == processes.num_processes == 1
+        alone = batch_size == processes.num_processes == config.candidates == 1
+        # the candidates of a piece stand side by side
+        candidates = [request for request in requests for _ in range(config.candidates)]
         pieces = generator.generate(
-            requests,
+            candidates,
             seed=config.seed,
-            skip=set(range(len(requests))) - share,
+            skip={i for i in range(len(candidates)) if i // config.candidates not in share},
             on_text=show if alone and config.show and not config.json else None,
         )
+        wished = gather(pieces, config.candidates)
         bar = tqdm(total=len(share), disable=alone or not processes.is_main_process)
-        for record in recorded(pieces, folder, at_once=2 * batch_size):
+        for record in recorded(wished, folder, score, config.candidates, at_once=2 * batch_size):
             bar.update()
             with tqdm.external_write_mode():
                 print(json.dumps(record) if config.json else describe(record), flush=True)
@@ -105,21 +130,35 @@ def main(config: GenerateConfig) -> None:
 
 
 def recorded(
-    pieces: Iterable[Generated], folder: GenerationFolder, at_once: int
+    wished: Iterable[list[Generated]],
+    folder: GenerationFolder,
+    score: Score | None,
+    num_candidates: int,
+    *,
+    at_once: int,
 ) -> Iterator[dict[str, Any]]:
-    """Yield the record of each piece, whose forms are made while the next pieces are written.
+    """Yield the record of each wished piece, made while the next pieces are written.
 
     Args:
-        pieces: As they end.
-        folder: Receives them.
-        at_once: So many may wait for their forms; then writing waits.
+        wished: The candidates of each piece, as the last of them ends.
+        folder: Receives the best candidate in every form.
+        score: Says which is the best; None where there is one candidate.
+        num_candidates: Of each piece.
+        at_once: So many pieces may wait; then writing waits.
     """
+
+    def add(candidates: list[Generated]) -> dict[str, Any]:
+        if score is None:
+            return folder.add(candidates[0])
+        piece, facts = keep_best(candidates, num_candidates, score)
+        return folder.add(piece, **facts)
+
     maker = ThreadPoolExecutor(max_workers=1)
     waiting: deque[Future[dict[str, Any]]] = deque()
     try:
-        for piece in pieces:
-            waiting.append(maker.submit(folder.add, piece))
-            while waiting and (waiting[0].done() or len(waiting) > at_once):
+        for candidates in wished:
+            waiting.append(maker.submit(add, candidates))
+            while waiting and (waiting[0].done() or len(waiting) * num_candidates > at_once):
                 yield waiting.popleft().result()
         for record in waiting:
             yield record.result()
@@ -174,8 +213,11 @@ def describe(record: dict[str, Any]) -> str:
     state = record["error"] or f"{record['n_bars']} bars, {len(record['problems'])} unaligned"
     if record["mended"]:
         state += f", {len(record['mended'])} mended"
-    if not record["finished"]:
+    if not record["finished"] or record["reason"] == "stopped":
         state += f"; cut off by {record['reason']}"
+    if "candidates" in record:
+        scores = ", ".join("none" if s is None else f"{s:.3f}" for s in record["candidates"])
+        state += f"; number {record['candidate'] + 1} of the scores {scores}"
     return f"{record['name']}: {record['patches']} patches, {record['seconds']:.0f} s; {state}"
 
 
@@ -185,8 +227,7 @@ def summarise(folder: GenerationFolder) -> None:
     counts = {what: sum(r[what] for r in records) for what in ("parses", "aligned", "converts")}
     print(
         f"{len(records)} pieces: {counts['parses']} parse as written, {counts['aligned']} have "
-        f"aligned bars, {counts['converts']} convert; {folder.folder / 'generations.jsonl'} says "
-        "more"
+        f"aligned bars, {counts['converts']} convert; {folder.folder / GENERATIONS} says more"
     )
     if best := best_piece(records):
         print(f"the soundest of this run, {best['n_bars']} bars:")

@@ -13,6 +13,7 @@ from typing import Any
 
 from notagen.foundation.errors import InputError, ScoreError
 from notagen.foundation.files import write_bytes, write_text
+from notagen.foundation.index import GENERATIONS
 from notagen.foundation.lines import read_lines
 from notagen.generation.engine import Generated
 from notagen.generation.finish import finish
@@ -42,7 +43,7 @@ class GenerationFolder:
 
     def __init__(self, folder: Path, requests: Sequence[Request], run: dict[str, Any]) -> None:
         self.folder = folder
-        self._lines = folder / "generations.jsonl"
+        self._lines = folder / GENERATIONS
         # as JSON gives it back: tuples are lists there
         self._wanted = [json.loads(json.dumps(run | request.values())) for request in requests]
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,11 +75,15 @@ class GenerationFolder:
                 found[index] = line
         return [found[index] for index in sorted(found)]
 
-    def add(self, piece: Generated) -> dict[str, Any]:
+    def add(self, piece: Generated, **facts: object) -> dict[str, Any]:
         """Write a piece in every form it can be brought into, and return its line.
 
         A form that fails is named in the line's `error`, with the reason; the forms before it
         stand. The line of a piece that is added again counts instead of the older one.
+
+        Args:
+            piece: As the model wrote it.
+            facts: What else the line says of it, as JSON values.
         """
         wanted = self._wanted[piece.index]
         # in the name, so that another run's pieces are not overwritten
@@ -101,6 +106,7 @@ class GenerationFolder:
             "repairs": [],
             "error": None,
             "files": [],
+            **facts,
         }
         try:
             for path in self._write_forms(name, piece, record):

@@ -1,15 +1,14 @@
 """Distances between sets of pieces, measured on features of any extractor."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from notagen.evaluation.pieces import Measured, PieceFile
+from notagen.features.names import match_names
 from notagen.foundation.errors import InputError
 from notagen.foundation.features import FeatureSet, check_same_extractor
 from notagen.metrics.figures import NOTHING
@@ -17,13 +16,11 @@ from notagen.metrics.frechet import Estimator, measure_frechet
 from notagen.metrics.probes import probe_accuracy, probe_agreement
 from notagen.metrics.similarity import copying, diversity
 from notagen.metrics.statistics import statistics_features
-from notagen.notation.keys import KEYS
 
 STATISTICS = "note statistics"
 """The extractor that needs no weights: `notagen.metrics.statistics.statistics_features`."""
 FEWEST = 50
 """Pieces of each set without which a line to endless samples says nothing."""
-_KEY = re.compile(rf"_(?:{'|'.join(map(re.escape, KEYS))})$")
 LABELS = ("period", "composer", "instrumentation")
 
 
@@ -158,32 +155,5 @@ def _labels(pieces: Sequence[PieceFile], name: str) -> list[str | None]:
 
 def _match(pieces: Sequence[PieceFile], names: Sequence[str]) -> dict[str, int]:
     """Return for each piece that has a feature its place among the names of the features."""
-    known = _spellings([[name] for name in names])
-    found: dict[str, int] = {}
-    for spelling, piece in _spellings(
-        [[piece.name, *([piece.path.stem] if piece.path else [])] for piece in pieces]
-    ).items():
-        if spelling in known:
-            found.setdefault(pieces[piece].name, known[spelling])
-    return found
-
-
-def _spellings(names: Sequence[Sequence[str]]) -> dict[str, int]:
-    """Return the place of each way to call something that nothing else is called by.
-
-    Whole names go first, then their last parts, then these without the key.
-    """
-    spellings: dict[str, int] = {}
-    for shorten in (str, _last, lambda name: _KEY.sub("", _last(name))):
-        found: dict[str, set[int]] = {}
-        for place, ways in enumerate(names):
-            for way in ways:
-                found.setdefault(shorten(way), set()).add(place)
-        for spelling, places in found.items():
-            if len(places) == 1:
-                spellings.setdefault(spelling, *places)
-    return spellings
-
-
-def _last(name: str) -> str:
-    return PurePosixPath(name).name
+    ways = [[piece.name, *([piece.path.stem] if piece.path else [])] for piece in pieces]
+    return {pieces[piece].name: place for piece, place in match_names(ways, names).items()}

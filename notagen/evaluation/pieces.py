@@ -22,7 +22,7 @@ from notagen.foundation.errors import (
     ScoreError,
 )
 from notagen.foundation.files import inside, sha256
-from notagen.foundation.index import IndexEntry, read_index
+from notagen.foundation.index import GENERATIONS, IndexEntry, read_index
 from notagen.foundation.lines import read_lines
 from notagen.generation.continuation import interleaved, read_score
 from notagen.generation.finish import FinishedTune, finish
@@ -38,7 +38,6 @@ from notagen.sources.piece import CONVERTED_SUFFIXES, NATIVE_SUFFIXES
 from notagen.tokenizer.vocabulary import check_characters
 from notagen.tokenizer.windows import canonical
 
-_GENERATIONS = "generations.jsonl"
 Parts = Literal["statistics", "soundness", "all"]
 """How much is measured of a piece; see `measure_pieces`."""
 _log = logging.getLogger(__name__)
@@ -91,11 +90,11 @@ def find_pieces(where: Path) -> list[PieceFile]:
         MissingInputError: If it is not there.
         InputError: If it holds no piece or one twice, or a line of it cannot be read.
     """
-    if where.name == _GENERATIONS:
+    if where.name == GENERATIONS:
         where = where.parent
     if not where.exists():
         raise MissingInputError(f"{where}: found nothing there, wanted an index or a folder")
-    if (where / _GENERATIONS).is_file():
+    if (where / GENERATIONS).is_file():
         pieces = list(_generated(where))
     elif where.is_dir():
         pieces = list(_scores(where))
@@ -277,7 +276,7 @@ def _scores(folder: Path) -> Iterator[PieceFile]:
 def _generated(folder: Path) -> Iterator[PieceFile]:
     """Yield the pieces of a generation folder; of lines about the same piece the last counts."""
     lines: dict[str, tuple[int, dict[str, Any]]] = {}
-    for number, line in read_lines(folder / _GENERATIONS):
+    for number, line in read_lines(folder / GENERATIONS):
         lines[str(line.get("name"))] = number, line
     for name, (number, line) in lines.items():
         try:
@@ -292,7 +291,7 @@ def _generated(folder: Path) -> Iterator[PieceFile]:
                 weights_sha256=line.get("weights_sha256"),
             )
         except (KeyError, TypeError, AttributeError) as error:
-            where = f"{folder / _GENERATIONS}:{number}"
+            where = f"{folder / GENERATIONS}:{number}"
             message = f"{where}: found no line of a generated piece ({error}), wanted one"
             raise InputError(message) from error
 

@@ -1,6 +1,6 @@
-"""Pictures of an evaluation: distances between pieces, and what each piece costs in bits."""
+"""Pictures: distances between pieces, what each costs in bits, how like real ones each is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure as Picture
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from notagen.evaluation.likelihood import Row
+from notagen.features.scoring import Judged
 from notagen.foundation.files import replaced_when_done
 from notagen.metrics.relative import Relative
 
@@ -69,6 +70,32 @@ def plot_likelihood(rows: Mapping[str, Row], characters: Mapping[str, int], out:
     panel.set_xlabel("characters of the piece")
     panel.set_ylabel("bits per character")
     panel.legend(fontsize=8, frameon=False)
+    _save(picture, out)
+
+
+def plot_scores(generated: Sequence[Judged], reference: Sequence[Judged], out: Path) -> None:
+    """Write histograms of the scores, those beside all real pieces and those beside their kind.
+
+    Args:
+        generated: From `notagen.features.scoring.judge`.
+        reference: Real pieces, from `judge_reference`.
+        out: A .png file, written whole or not at all.
+    """
+    picture = _picture(9, 3)
+    panels = picture.subplots(1, 2)
+    titles = {"score": "beside all real pieces", "prompt_score": "beside those of its kind"}
+    for panel, (kind, title) in zip(panels, titles.items(), strict=True):
+        sets = {"generated": generated, "reference": reference}
+        scores = {name: [getattr(one, kind) for one in judged] for name, judged in sets.items()}
+        bins = np.histogram_bin_edges(np.concatenate(list(scores.values())), bins=30)
+        for name, values in scores.items():
+            # shares: sets of different sizes are compared
+            shares = np.full(len(values), 1 / max(1, len(values)))
+            panel.hist(values, bins, weights=shares, color=_COLOURS[name], alpha=0.6, label=name)
+        panel.set_title(title, fontsize=8)
+        _quiet(panel)
+    panels[0].legend(fontsize=7, frameon=False)
+    picture.suptitle(f"{out.stem}: cosines to the mean of real pieces, shares", fontsize=10)
     _save(picture, out)
 
 

@@ -32,14 +32,14 @@ def measured(name: str, pitch: int | None = 60) -> Measured:
 
 
 def cloud(
-    centre: float, n: int = 20, *, seed: int, prompt: Prompt | None = None, extractor: str = "clamp"
+    centre: float, n: int = 20, *, seed: int, prompt: Prompt | None = None, sha256: str = "ab12"
 ) -> Featured:
     """Return n pieces of one style, their features scattered round (centre, 0, 0)."""
     rng = np.random.default_rng(seed)
     matrix = rng.normal((centre, 0, 0), size=(n, 3)).astype(np.float32)
     pieces = [piece(f"{seed}/{number}", prompt) for number in range(n)]
     names = tuple(one.name for one in pieces)
-    return Featured(pieces, FeatureSet(names, matrix, extractor, "ab12"), [])
+    return Featured(pieces, FeatureSet(names, matrix, "clamp", sha256), [])
 
 
 def joined(*sets: Featured, n_without: int = 0) -> Featured:
@@ -171,4 +171,4 @@ def test_very_few_pieces(n: int) -> None:
 
 def test_features_of_two_extractors_are_not_compared() -> None:
     with pytest.raises(InputError, match="wanted them of one extractor"):
-        distance_figures(cloud(0, seed=1), cloud(0, seed=2, extractor="other"), None, seed=0)
+        distance_figures(cloud(0, seed=1), cloud(0, seed=2, sha256="cd34"), None, seed=0)

@@ -4,7 +4,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from notagen.evaluation.plots import plot_likelihood, plot_statistics
+from notagen.evaluation.plots import plot_likelihood, plot_scores, plot_statistics
+from notagen.features.scoring import Judged
 from notagen.metrics.relative import Relative, compare
 
 
@@ -46,3 +47,20 @@ def test_statistics_of_too_few_pieces(n: int, tmp_path: Path) -> None:
 def test_likelihood_without_pieces(tmp_path: Path) -> None:
     plot_likelihood({"a row": {"pieces": {}}}, {}, tmp_path / "b.png")
     assert matplotlib.image.imread(tmp_path / "b.png").size
+
+
+def test_scores_of_both_sets_are_drawn(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    ours, theirs = (
+        [Judged(*rng.normal(level, 0.02, size=2), "all", 9) for _ in range(40)]
+        for level in (0.3, 0.7)
+    )
+    drawn = []
+    for number, sets in enumerate([(ours, theirs), (ours, []), (ours[:1], ours[:1])]):
+        out = tmp_path / f"{number}.png"
+        plot_scores(*sets, out)
+        picture = matplotlib.image.imread(out)
+        redness = picture[:, :, 0] - picture[:, :, 2]
+        drawn.append((np.sum(redness > 0.2), np.sum(redness < -0.2)))
+    (red, blue), (_, in_legend), _ = drawn
+    assert min(red, blue) > 4 * in_legend > 0

@@ -199,12 +199,27 @@ class GenerateConfig:
     """Print the music as it is written, where pieces are written one at a time."""
     json: bool = False
     """Print each piece's line of generations.jsonl, and nothing else, on standard output."""
+    candidates: int = 1
+    """Write each piece so many times, and keep the one that is most like real pieces of its
+    prompt."""
+    score_weights: Path | None = None
+    """Weights that turn candidates into features, as clamp_features/ takes them."""
+    score_reference: Path | None = None
+    """Features of real pieces by the same weights: a folder, or a file of their means; None for
+    `reference.npz` in `score_weights`."""
 
     def __post_init__(self) -> None:
         check_fields(self)
-        for name in ("samples", "batch_size", "threads"):
+        for name in ("samples", "batch_size", "threads", "candidates"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
+        if self.candidates > 1 and self.score_weights is None:
+            raise ValueError("candidates > 1 need score_weights, got None")
+
+    @property
+    def reference_folder(self) -> Path:
+        """Where the features of real pieces lie that candidates are scored against."""
+        return self.score_reference or (self.score_weights or Path()) / "reference.npz"
 
     def requests(self, num_processes: int = 1) -> list[Request]:
         """Return what each piece is to be; more samples leave the first pieces as they are.

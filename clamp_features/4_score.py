@@ -1,0 +1,111 @@
+"""Score pieces by their likeness to real ones, or search a folder by words or by a piece.
+
+    python 4_score.py                                        # generations beside real pieces
+    python 4_score.py --query "a slow minor-key song"        # the real pieces most like these words
+    python 4_score.py --query piece.mxl --folder out/generations
+
+Every setting is a flag:  python 4_score.py --help
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from notagen.evaluation.likeness import asked_labels, format_scores
+from notagen.evaluation.pieces import find_pieces
+from notagen.evaluation.plots import plot_scores
+from notagen.extraction import SUFFIXES, encode_file
+from notagen.features.extract import Extractor
+from notagen.features.scoring import judge, judge_reference, read_reference, write_means
+from notagen.features.similarity import average_score, score_of_averages, search
+from notagen.foundation.config import run_stage
+from notagen.foundation.errors import InputError, MissingInputError, ScoreError
+from notagen.foundation.features import (
+    Features,
+    FeatureSet,
+    check_made_by,
+    check_same_extractor,
+    read_features,
+)
+from notagen.foundation.files import write_text
+from notagen.foundation.index import GENERATIONS
+from notagen.stages import find_device
+from notagen.stages.features import ScoreConfig
+
+
+def main(config: ScoreConfig) -> None:
+    """Write the scores of a folder of features, or print what a search finds."""
+    if config.query:
+        print_found(config)
+        return
+    reference = read_reference(config.reference_features, config.reference_index)
+    if config.means:
+        write_means(reference, config.means)
+        print(f"{config.means} holds the means of {len(reference.labels)} pieces")
+        return
+    features = read_features(config.generation_features)
+    check_same_extractor(features, reference.features)
+
+    # What each piece was to be, where a generation folder says so
+    written = config.generations is not None and config.generations / GENERATIONS
+    pieces = find_pieces(written) if written and written.is_file() else []
+    asked = asked_labels(features.names, pieces)
+    if unknown := asked.count(None):
+        print(f"{unknown} of {len(asked)} pieces: no prompt known, all count", file=sys.stderr)
+
+    # Each piece beside the real ones, and each of these beside the others
+    judged = judge(
+        features.matrix, asked, reference, names=features.names, shrinkage=config.shrinkage
+    )
+    alone = reference.sizes is not None or len(reference.labels) < 2
+    real = [] if alone else judge_reference(reference, shrinkage=config.shrinkage)
+    named = zip(features.names, judged, strict=True)
+    lines = [json.dumps({"name": name} | one._asdict()) for name, one in named]
+    write_text(config.out / "scores.jsonl", "\n".join(lines) + "\n")
+    plot_scores(judged, real, config.out / "scores.png")
+
+    # features of a file of means stand for many pieces each
+    sets = features.matrix, reference.mean[np.newaxis]
+    print(f"extractor {features.extractor} (weights {features.weights_sha256})")
+    print(f"average score {average_score(*sets):.4f} (NotaGen's: mean of cosines to the mean)")
+    print(f"score of averages {score_of_averages(*sets):.4f} (CLaMP 2's: cosine of two means)\n")
+    print(format_scores(judged, asked, real, seed=config.seed))
+    print(f"\neach piece has its line in {config.out / 'scores.jsonl'}; scores.png shows them all")
+
+
+def print_found(config: ScoreConfig) -> None:
+    """Print the pieces of a folder most like the query."""
+    folder = read_features(config.folder or config.reference_features)
+    if config.query in folder.names:
+        query = folder.matrix[folder.names.index(config.query)]
+    else:
+        query = encode(config, folder)
+    # a piece of the folder is most like itself
+    found = [one for one in search(query, folder, config.num_found + 1) if one.name != config.query]
+    for one in found[: config.num_found]:
+        print(f"{one.similarity:.4f}  {one.name}")
+
+
+def encode(config: ScoreConfig, folder: FeatureSet) -> Features:
+    """Return the feature of a file or of words, (H,), beside which the folder's stand."""
+    path = Path(config.query)
+    is_file = path.suffix.lower() in SUFFIXES
+    if is_file and not path.is_file():
+        raise MissingInputError(f"{path} is not there; wanted a file, words, or a piece's name")
+    fastest = torch.accelerator.current_accelerator(check_available=True)
+    device = find_device(config.device, fastest or torch.device("cpu"))
+    extractor = Extractor(config.weights, device=device)
+    check_made_by(folder, extractor.name, extractor.weights_sha256)
+    if not is_file:
+        return extractor.text_features(config.query)
+    try:
+        return encode_file(path, extractor)
+    except ScoreError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+if __name__ == "__main__":
+    run_stage(main, Path(__file__).with_name("config.py"), "SCORE")

@@ -1,0 +1,130 @@
+"""inference/generate.py --candidates, with a stand-in for what makes features."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from notagen.candidates import score_with
+from notagen.features.scoring import read_reference
+from notagen.foundation.features import write_feature, write_features_info
+from notagen.generation.controls import Controls
+from notagen.generation.engine import Generated, Generator
+from notagen.generation.requests import Beginning, make_request
+from notagen.generation.settings import Sampling
+from notagen.model.weights import load_model
+from tests.stages.launching import PYTHON, ROOT, TORCHRUN, environment
+
+HEADER = "L:1/8\nM:2/4\nK:Eb\nV:1 treble\nV:2 bass\n"
+TEXTS = [f"{HEADER}[V:1]{note}4|[V:2]C4|\n" for note in "cde"]
+CANDIDATES = 3
+CONTROLS = Controls(num_bars=3, valid_bars=True, max_retries=3)
+SAMPLING = Sampling(top_k=20, top_p=1.0, temperature=1.5)
+FLAGS = (
+    *("--prompts", "lines.jsonl", "--num-bars", "3", "--max-retries", "3", "--batch-size", "4"),
+    *("--max-patches", "None", "--max-repeats", "None"),
+    *("--top-k", "20", "--top-p", "1", "--temperature", "1.5"),
+)
+# Python runs this file as it starts: every process has the stand-in
+STAND_IN = """
+import hashlib, sys, types
+
+class Extractor:
+    name, weights_sha256 = "stand-in", "ab"
+    def __init__(self, weights, *, device): pass
+    def features(self, abc):
+        import numpy as np
+        return np.frombuffer(hashlib.sha256(abc.encode()).digest()[:4], np.uint8).astype("f4") - 127
+
+sys.modules["notagen.features.extract"] = types.SimpleNamespace(Extractor=Extractor)
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, golden_weights: Callable[[str], Path]) -> Path:
+    folder = tmp_path_factory.mktemp("best-of")
+    (folder / "weights.pth").symlink_to(golden_weights("notagen_tiny_trained_model_only"))
+    style = {"period": "", "composer": "", "instrumentation": ""}
+    lines = [style | {"text": text} for text in TEXTS]
+    (folder / "lines.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    (folder / "sitecustomize.py").write_text(STAND_IN)
+    write_features_info(folder / "real", extractor="stand-in", weights_sha256="ab")
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        write_feature(folder / "real", str(number), -rng.normal(size=4))
+    return folder
+
+
+def generate(
+    place: Path, *flags: str, launcher: Sequence[str] = PYTHON
+) -> subprocess.CompletedProcess[str]:
+    command = [
+        *(*launcher, str(ROOT / "inference" / "generate.py")),
+        *("--weights", str(place / "weights.pth"), "--out", str(place / "out")),
+        *("--score-reference", str(place / "real")),
+        *("--candidates", str(CANDIDATES), *FLAGS, *flags),
+    ]
+    return subprocess.run(
+        command,
+        env=environment(place) | {"PYTHONPATH": os.pathsep.join([str(place), str(ROOT)])},
+        cwd=place,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+def records(place: Path) -> list[dict[str, Any]]:
+    text = (place / "out" / "generations.jsonl").read_text()
+    return sorted(map(json.loads, text.splitlines()), key=lambda record: record["index"])
+
+
+def plain(place: Path) -> list[Generated]:
+    """Return the pieces of a run in which each line stands three times."""
+    requests = [
+        make_request(Beginning(text=text), CONTROLS) for text in TEXTS for _ in range(CANDIDATES)
+    ]
+    generator = Generator(load_model(place / "weights.pth"), SAMPLING, batch_size=4)
+    return sorted(generator.generate(requests, seed=0), key=lambda piece: piece.index)
+
+
+def test_two_processes_keep_the_best_of_what_a_plain_run_writes(place: Path) -> None:
+    done = generate(place, launcher=TORCHRUN)
+    assert done.returncode == 0, done.stderr
+    candidates = plain(place)
+    namespace: dict[str, Any] = {}
+    exec(STAND_IN.split("sys.modules")[0], namespace)  # noqa: S102
+    score = score_with(
+        namespace["Extractor"](None, device=None).features, read_reference(place / "real")
+    )
+    found = records(place)
+    assert [record["index"] for record in found] == [0, 1, 2]
+    for record in found:
+        own = candidates[CANDIDATES * record["index"] :][:CANDIDATES]
+        assert record["candidates"] == pytest.approx([score(piece) for piece in own], abs=1e-6)
+        assert min(record["candidates"]) < max(record["candidates"]) == record["score"]
+        text = (place / "out" / record["files"][0]).read_text()
+        assert text == own[record["candidate"]].text
+        assert f"{record['candidates'][0]:.3f}" in done.stdout
+        assert record["best_of"]["candidates"] == CANDIDATES
+    assert {record["candidate"] for record in found} != {0}
+    # nothing of the other candidates stays
+    assert len(list((place / "out" / "original").iterdir())) == 3
+    assert "3 pieces: " in done.stdout
+    assert done.stderr.count("found no prompts of its pieces, wanted a prompts.jsonl") == 1
+
+
+def test_a_run_goes_on_and_says_json_lines(place: Path) -> None:
+    before = records(place)
+    lines = place / "out" / "generations.jsonl"
+    lines.write_text("".join(f"{json.dumps(record)}\n" for record in before[:2]) + '{"torn')
+    done = generate(place, "--json")
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line) for line in done.stdout.splitlines()] == records(place)
+    assert [r | {"seconds": 0} for r in records(place)] == [r | {"seconds": 0} for r in before]
