@@ -15,10 +15,11 @@ M3 = M3TrainConfig(
     run_folder=STAGE / "runs" / "m3",
     # The mini size, for a processor; the paper's is M3Config.published()
     model=M3Config(char_layers=2, dropout=0.0),
-    epochs=5,
+    opening_epochs=2,
+    epochs=10,
     patches_per_step=1500,
     sampled_share=0.5,
-    peak_learning_rate=1e-3,
+    peak_learning_rate=5e-4,
     schedule="cosine",
     warmup_steps=100,
     save_steps=100,

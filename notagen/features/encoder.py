@@ -4,6 +4,7 @@ A post-LN transformer of the BERT kind. In shapes: B segments, P patches, S ids 
 """
 
 import dataclasses
+import math
 from typing import Literal
 
 import torch
@@ -105,12 +106,7 @@ class MusicEncoder(nn.Module):
         self.blocks = nn.ModuleList(
             EncoderBlock(hidden_size, config.dropout) for _ in range(config.patch_layers)
         )
-        for parameter in (self.table, self.positions):
-            nn.init.normal_(parameter, std=INITIAL_STD)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, std=INITIAL_STD)
-                nn.init.zeros_(module.bias)
+        self._initialise()
 
     def forward(self, patches: Tensor, lengths: Tensor) -> Tensor:
         """Return a vector of each patch, (B, P, H); those of padded patches mean nothing.
@@ -131,6 +127,22 @@ class MusicEncoder(nn.Module):
             x = block(x, attended)
         vectors: Tensor = x
         return vectors
+
+    def _initialise(self) -> None:
+        """Draw the weights so that at first a patch's place counts as much as its ids.
+
+        What a layer adds shrinks with depth, else a few layers after each other make all patches
+        alike.
+        """
+        nn.init.normal_(self.positions, std=INITIAL_STD)
+        # a patch is the sum of so many rows
+        nn.init.normal_(self.table, std=INITIAL_STD / math.sqrt(self.config.patch_size))
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Linear):
+                residual = name.endswith((".output", ".contract"))
+                shrink = math.sqrt(2 * self.config.patch_layers) if residual else 1
+                nn.init.normal_(module.weight, std=INITIAL_STD / shrink)
+                nn.init.zeros_(module.bias)
 
     def embed(self, patches: Tensor) -> Tensor:
         """Return the embedding of each patch, (B, P, H), without its position.

@@ -23,12 +23,13 @@ class Masked(NamedTuple):
     """Which are to be restored, (n,)."""
 
 
-def mask_patches(patches: Patches, rng: random.Random) -> Masked:
+def mask_patches(patches: Patches, rng: random.Random, *, spoiled: float = 1.0) -> Masked:
     """Choose patches to restore, at least one, and spoil most of them; the argument stays as it is.
 
     Args:
         patches: (n, patch_size), n > 0.
         rng: Of all choices.
+        spoiled: Share of those to hide or shuffle that really are, in [0, 1].
 
     Source: CLaMP 2, arXiv:2410.13267, section 3.2.
     """
@@ -39,9 +40,9 @@ def mask_patches(patches: Patches, rng: random.Random) -> Masked:
     shown = patches.copy()
     for place in chosen:
         what = rng.random()
-        if what < MASKED:
+        if what < MASKED * spoiled:
             shown[place] = MASK
-        elif what < MASKED + SHUFFLED:
+        elif what < (MASKED + SHUFFLED) * spoiled:
             shown[place] = _shuffled(patches[place], rng)
     return Masked(shown, selected)
 

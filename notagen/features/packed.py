@@ -63,6 +63,8 @@ class PackedEncoder:
     norm: Norm
     blocks: tuple[PackedEncoderBlock, ...]
     attention_type: torch.dtype
+    one_by_one: bool
+    """Whether the patches of a segment share a scale: no other segment's may be among them."""
 
     @torch.inference_mode()
     def averages(self, segments: Sequence[Patches]) -> Tensor:
@@ -71,6 +73,11 @@ class PackedEncoder:
         Args:
             segments: (P, S) each, 1 to as many patches as the model reads at once.
         """
+        if self.one_by_one:
+            return torch.cat([self._averages([segment]) for segment in segments])
+        return self._averages(segments)
+
+    def _averages(self, segments: Sequence[Patches]) -> Tensor:
         lengths = [len(segment) for segment in segments]
         places = torch.cat([torch.arange(length) for length in lengths])
         x = self._embed(np.concatenate(segments)) + self.positions[places.to(self.bias.device)]
@@ -98,15 +105,15 @@ def pack_encoder(encoder: MusicEncoder, precision: Precision) -> PackedEncoder:
     Args:
         encoder: On any device, in float32.
         precision: Of the linear layers; `int8` are 8-bit weights with a scale for each output, and
-            on a processor 8-bit inputs with a scale for each row too.
+            on a processor 8-bit inputs with a scale for each segment too.
 
     Raises:
         InputError: If a weight is NaN or infinite and the precision int8.
     """
 
-    def linear(layer: nn.Linear, gelu: Gelu | None = None, *, spends: bool = False) -> Linear:
+    def linear(layer: nn.Linear, gelu: Gelu | None = None) -> Linear:
         weight, bias = layer.weight.detach(), layer.bias.detach()
-        return pack_linear(weight, bias, precision, gelu=gelu, spends=spends, rows=ROWS)
+        return pack_linear(weight, bias, precision, gelu=gelu, rows=ROWS, alike=True)
 
     def pack_block(block: EncoderBlock) -> PackedEncoderBlock:
         return PackedEncoderBlock(
@@ -114,7 +121,7 @@ def pack_encoder(encoder: MusicEncoder, precision: Precision) -> PackedEncoder:
             output=linear(block.output),
             norm_1=norm_weights(block.norm_1),
             expand=linear(block.expand, "none"),
-            contract=linear(block.contract, spends=True),
+            contract=linear(block.contract),
             norm_2=norm_weights(block.norm_2),
         )
 
@@ -131,6 +138,7 @@ def pack_encoder(encoder: MusicEncoder, precision: Precision) -> PackedEncoder:
                 pack_block(block) for block in encoder.blocks if isinstance(block, EncoderBlock)
             ),
             attention_type=types.get(precision, torch.bfloat16),
+            one_by_one=precision == "int8" and table.device.type == "cpu",
         )
 
 

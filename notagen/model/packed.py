@@ -11,7 +11,7 @@ import platform
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812 -- its usual name
@@ -148,8 +148,8 @@ def pack_linear(
     precision: Precision,
     *,
     gelu: Gelu | None = None,
-    spends: bool = False,
     rows: int,
+    alike: bool = False,
 ) -> Linear:
     """Return a linear layer in the form that is fastest for its device and precision.
 
@@ -160,15 +160,16 @@ def pack_linear(
         bias: (outputs,), likewise.
         precision: Of the weights, see `pack`.
         gelu: The GELU behind the layer, if there is one.
-        spends: Whether the layer may overwrite its input, where that is faster.
         rows: About how many rows it will be given; int8 is packed for one, or for several.
+        alike: Whether all rows of a call may share one scale in int8, which is faster; a row then
+            depends on the others.
 
     Raises:
         InputError: If a weight is NaN or infinite and the precision int8.
     """
     type_ = _float_type(precision, weight.device)
     if precision == "int8":
-        return _int8_linear(weight, bias, gelu, spends, type_, rows)
+        return _int8_linear(weight, bias, gelu, type_, rows, alike)
     return _float_linear(weight, bias, gelu, type_, rows)
 
 
@@ -215,9 +216,9 @@ def _int8_linear(
     weight: Tensor,
     bias: Tensor,
     gelu: Gelu | None,
-    spends: bool,
     type_: torch.dtype,
     rows: int,
+    alike: bool,
 ) -> Linear:
     weight = weight.float()
     if not weight.isfinite().all():  # else they would become numbers like any others
@@ -226,15 +227,19 @@ def _int8_linear(
     rounded = (weight / scales[:, None]).round().to(torch.int8)
     if weight.device.type != "cpu" or not _HAS_INT8_KERNELS:
         return _PlainInt8Linear(rounded, scales, bias, gelu, type_)
-    if rows == 1 and _HAS_FBGEMM:
+    if rows == 1 and "fbgemm" in _ENGINES:
         return _OneRowInt8Linear(rounded, scales, bias.float(), gelu)
-    return _RowsInt8Linear(rounded, scales, bias.float(), gelu, spends)
+    if alike and "onednn" in _ENGINES:
+        return _AlikeInt8Linear(rounded, scales, bias.float(), gelu)
+    return _RowsInt8Linear(rounded, scales, bias.float(), gelu)
 
 
 _HAS_INT8_KERNELS = torch._C._has_mkldnn and platform.machine().lower() in ("x86_64", "amd64")
-# deprecated in torch 2.13: where it is gone, oneDNN's layer serves one row too
-_HAS_FBGEMM = "fbgemm" in torch.backends.quantized.supported_engines and hasattr(
-    torch, "_make_per_channel_quantized_tensor"
+# deprecated in torch 2.13: where they are gone, the layer for several rows serves all
+_ENGINES = (
+    torch.backends.quantized.supported_engines
+    if hasattr(torch, "_make_per_channel_quantized_tensor")
+    else []
 )
 
 
@@ -285,16 +290,7 @@ class _OneRowInt8Linear:
 
     def __init__(self, weight: Tensor, scales: Tensor, bias: Tensor, gelu: Gelu | None) -> None:
         self.gelu, self.bias = gelu, bias
-        zeros = torch.zeros(len(scales), dtype=torch.int64)
-        engine = torch.backends.quantized.engine
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            quantized = torch._make_per_channel_quantized_tensor(weight, scales.double(), zeros, 0)
-        try:
-            torch.backends.quantized.engine = "fbgemm"
-            self.packed = torch.ops.quantized.linear_prepack(quantized, bias)
-        finally:
-            torch.backends.quantized.engine = engine
+        self.packed = _prepack(weight, scales, bias, "fbgemm")
 
     def __call__(self, x: Tensor) -> Tensor:
         x = x.float()
@@ -308,22 +304,30 @@ class _OneRowInt8Linear:
         return _gelu(out, self.gelu) if self.gelu else out
 
 
+class _AlikeInt8Linear:
+    """oneDNN's layer with one scale for all rows, which it finds and rounds by itself."""
+
+    def __init__(self, weight: Tensor, scales: Tensor, bias: Tensor, gelu: Gelu | None) -> None:
+        self.gelu = gelu
+        self.packed = _prepack(weight, scales, bias, "onednn")
+
+    def __call__(self, x: Tensor) -> Tensor:
+        out: Tensor = torch.ops.quantized.linear_dynamic(x.float(), self.packed, False)
+        return _gelu(out, self.gelu) if self.gelu else out
+
+
 class _RowsInt8Linear:
     """oneDNN's layer for several rows, each with a scale of its own: no row changes another."""
 
-    def __init__(
-        self, weight: Tensor, scales: Tensor, bias: Tensor, gelu: Gelu | None, spends: bool
-    ) -> None:
-        self.gelu, self.spends, self.bias, self.scales = gelu, spends, bias, scales
+    def __init__(self, weight: Tensor, scales: Tensor, bias: Tensor, gelu: Gelu | None) -> None:
+        self.gelu, self.bias, self.scales = gelu, bias, scales
         self.zeros = torch.zeros(len(scales), dtype=torch.int64)
         self.packed = torch.ops.onednn.qlinear_prepack(weight, None)
 
     def __call__(self, x: Tensor) -> Tensor:
-        own = self.spends or x.dtype != torch.float32
         x = x.float()
         unit = _largest(x).div_(INT8_MAX)
-        # for many rows, most of the time is that of reading and writing floats: few are new
-        rounded = (x.div_(unit) if own else x / unit).round_().to(torch.int8)
+        rounded = (x / unit).round_().to(torch.int8)
         product = torch.ops.onednn.qlinear_pointwise(
             *(rounded, 1.0, 0),
             *(self.packed, self.scales, self.zeros, None),
@@ -332,6 +336,20 @@ class _RowsInt8Linear:
         )
         out = torch.addcmul(self.bias, product, unit, out=product)
         return _gelu(out, self.gelu) if self.gelu else out
+
+
+def _prepack(weight: Tensor, scales: Tensor, bias: Tensor, engine: str) -> Any:  # noqa: ANN401 -- of torch's own class
+    """Return 8-bit weights in the form of one of torch's engines."""
+    zeros = torch.zeros(len(scales), dtype=torch.int64)
+    before = torch.backends.quantized.engine
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        quantized = torch._make_per_channel_quantized_tensor(weight, scales.double(), zeros, 0)
+    try:
+        torch.backends.quantized.engine = engine
+        return torch.ops.quantized.linear_prepack(quantized, bias)
+    finally:
+        torch.backends.quantized.engine = before
 
 
 def _largest(x: Tensor) -> Tensor:

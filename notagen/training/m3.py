@@ -1,5 +1,6 @@
 """What a run that trains M3 is made of: pieces with patches to restore."""
 
+import dataclasses
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,11 +36,15 @@ class Restoring(NamedTuple):
     """Which are to be restored, (n,)."""
 
 
+@dataclasses.dataclass(frozen=True)
 class M3Examples(PatchedTunes):
     """Pieces as M3 learns from them; see `training.examples.Examples`.
 
     Its `sampled_share` is that of the hidden patches.
     """
+
+    opening_epochs: int = 0
+    """See `M3TrainConfig`."""
 
     def read(self, draw: Draw) -> Restoring:
         """Return a drawn piece, some of its patches spoiled.
@@ -50,8 +55,10 @@ class M3Examples(PatchedTunes):
         """
         drawn = self.tunes.text(draw)
         patches = self.tunes.encode(drawn)
-        shown, selected = mask_patches(patches, drawn.rng)
-        if draw[1] is not None and self.sampled_share < 1:
+        epoch = draw[1]
+        spoiled = 1.0 if epoch is None else min(1.0, (epoch + 1) / (self.opening_epochs + 1))
+        shown, selected = mask_patches(patches, drawn.rng, spoiled=spoiled)
+        if epoch is not None and self.sampled_share < 1:
             selected = _sample(selected, self.sampled_share, drawn.rng)
         return Restoring(patches, shown, selected)
 
@@ -77,9 +84,10 @@ def m3_task(
     model: M3, train_tunes: TuneDataset, eval_tunes: TuneDataset, config: M3TrainConfig
 ) -> Task[M3]:
     """Return what `train` needs to train a new M3 model on tunes that `MusicTokenizer` encodes."""
+    train = M3Examples.of_run(train_tunes, config)
     return Task(
         model=model,
-        train=M3Examples.of_run(train_tunes, config),
+        train=dataclasses.replace(train, opening_epochs=config.opening_epochs),
         eval=M3Examples.of_run(eval_tunes, config),
         save=save_m3,
         unit="nats per restored character",

@@ -147,6 +147,14 @@ class M3TrainConfig(PatchRunConfig):
 
     model: M3Config = field(default_factory=M3Config)
     """Shape of the new model."""
+    opening_epochs: int = 0
+    """Epochs in which fewer of the selected patches are hidden or shuffled, in the n-th of N
+    n / (N + 1) of them: the others can be read off. A small model that cannot yet tell a hidden
+    patch from its surroundings otherwise learns to leave its vectors out, and that is the end."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_least(self, opening_epochs=0)
 
 
 @dataclass(frozen=True, kw_only=True)

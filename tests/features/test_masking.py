@@ -33,3 +33,14 @@ def test_a_shuffled_patch_keeps_its_characters_between_its_marks() -> None:
 
 def test_one_patch_at_least_is_restored() -> None:
     assert mask_patches(PATCHES[:1], random.Random(0)).selected.tolist() == [True]
+
+
+def test_a_share_of_what_would_be_spoiled_stays_as_it_is() -> None:
+    shown, selected = mask_patches(PATCHES, random.Random(0), spoiled=0.5)
+    masked = (shown == MASK).all(axis=1)
+    kept = (shown == PATCHES).all(axis=1) & selected
+    assert abs(masked.sum() / selected.sum() - MASKED / 2) < 0.06
+    assert abs(kept.sum() / selected.sum() - (1 - (MASKED + SHUFFLED) / 2)) < 0.06
+    whole, same = mask_patches(PATCHES, random.Random(0), spoiled=0)
+    assert np.array_equal(whole, PATCHES)
+    assert same.sum() == selected.sum()
