@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from notagen.features.m3 import M3Config
 from notagen.foundation.config import check_fields
@@ -14,9 +14,6 @@ class RunConfig:
 
     Precision, the number of processes and how they share the model belong to `accelerate launch`.
     """
-
-    can_be_shared: ClassVar[bool] = False
-    """Whether each process may hold a part of the model alone, as with FSDP and DeepSpeed."""
 
     train_index: Path
     """JSONL index of the pieces to learn from."""
@@ -93,6 +90,11 @@ class RunConfig:
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise ValueError(f"ema_decay must be > 0 and < 1 or None, got {self.ema_decay}")
 
+    @property
+    def can_be_shared(self) -> bool:
+        """Whether each process may hold a part of the model alone, as with FSDP and DeepSpeed."""
+        return False
+
 
 @dataclass(frozen=True, kw_only=True)
 class PatchRunConfig(RunConfig):
@@ -124,8 +126,6 @@ class PatchRunConfig(RunConfig):
 class TrainConfig(PatchRunConfig):
     """Settings of a run that trains NotaGen on the tunes of an index."""
 
-    can_be_shared: ClassVar[bool] = True
-
     prompted: bool = False
     """Put period, composer and instrumentation before the tunes that have them."""
     checkpoint_activations: bool = False
@@ -139,6 +139,11 @@ class TrainConfig(PatchRunConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_least(self, sample_steps=1)
+
+    @property
+    def can_be_shared(self) -> bool:
+        """Whether each process may hold a part of the model alone."""
+        return True
 
 
 @dataclass(frozen=True, kw_only=True)
