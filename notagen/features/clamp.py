@@ -62,8 +62,8 @@ class Clamp(nn.Module):
         self.text: nn.Module | None = text_model
         self.text_projection = None
         if text_model is not None:
-            text_size = _text_config(text_model).hidden_size
-            self.text_projection = _projection(text_size, config.feature_size)
+            shape: Any = text_model.config
+            self.text_projection = _projection(shape.hidden_size, config.feature_size)
 
     def music_features(self, patches: Tensor, lengths: Tensor) -> Tensor:
         """Return the features of segments of music, (B, F).
@@ -211,7 +211,3 @@ def _projection(size: int, feature_size: int) -> nn.Linear:
     nn.init.normal_(layer.weight, std=INITIAL_STD)
     nn.init.zeros_(layer.bias)
     return layer
-
-
-def _text_config(text_model: nn.Module) -> Any:  # noqa: ANN401 -- a class of transformers
-    return text_model.config
