@@ -37,7 +37,7 @@ lint: $(VENV)/installed-dev
 types: $(VENV)/installed-dev
 	$(BIN)/mypy
 	MYPYPATH=. $(BIN)/mypy --strict -p benchmarks
-	for stage in data pretrain finetune inference evaluate clamp_features; do (cd $$stage && $(BIN)/mypy --strict --config-file ../pyproject.toml *.py) || exit 1; done
+	for stage in data pretrain finetune inference evaluate clamp_features weights; do (cd $$stage && $(BIN)/mypy --strict --config-file ../pyproject.toml *.py) || exit 1; done
 
 floors: $(VENV)/installed-dev
 	$(BIN)/lint-imports

@@ -49,24 +49,18 @@ _TEXT_SIDE = (_TEXT, "text_projection.")
 Config = TypeVar("Config", bound=EncoderConfig)
 
 
-def save_m3(model: M3, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+def save_m3(model: M3, folder: Path) -> None:
     """Write an M3 model's weights and shape into `folder`, each whole or not at all."""
-    _save(model, folder, {"kind": _M3, "shape": dataclasses.asdict(model.config)}, dtype)
+    _save(model, folder, {"kind": _M3, "shape": dataclasses.asdict(model.config)})
 
 
-def save_clamp(
-    model: Clamp,
-    folder: Path,
-    tokenizer: "PreTrainedTokenizerBase",
-    dtype: torch.dtype = torch.float32,
-) -> None:
+def save_clamp(model: Clamp, folder: Path, tokenizer: "PreTrainedTokenizerBase") -> None:
     """Write a CLaMP 2 model's weights, shape and tokenizer into `folder`, each whole or not at all.
 
     Args:
         model: With its text side.
         folder: Made if it is not there.
         tokenizer: Of the text side.
-        dtype: Type that the weights are kept in.
     """
     text: Any = model.text
     about = {
@@ -81,7 +75,7 @@ def save_clamp(
         words.backend_tokenizer.no_truncation()
         words.backend_tokenizer.no_padding()
         words.backend_tokenizer.save(str(temporary))
-    _save(model, folder, about, dtype)
+    _save(model, folder, about)
 
 
 def load_m3(path_or_name: str | Path) -> M3:
@@ -200,10 +194,8 @@ def encoder_file(path_or_name: str | Path) -> Path:
     return path
 
 
-def _save(model: nn.Module, folder: Path, about: dict[str, Any], dtype: torch.dtype) -> None:
-    state = {
-        name: tensor.detach().to(dtype).contiguous() for name, tensor in model.state_dict().items()
-    }
+def _save(model: nn.Module, folder: Path, about: dict[str, Any]) -> None:
+    state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
     with replaced_when_done(folder / WEIGHTS_NAME) as temporary:
         save_file(state, temporary, metadata={"format": "pt"})
     write_text(folder / CONFIG_NAME, json.dumps(about, indent=2) + "\n")

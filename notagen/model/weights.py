@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from notagen.foundation.errors import InputError, MissingInputError
-from notagen.foundation.files import replaced_when_done, sha256, write_text
+from notagen.foundation.files import replaced_when_done, sha256, write_bytes, write_text
 from notagen.model.checks import check_bounds, check_tensors, one_line_if_unreadable
 from notagen.model.config import ModelConfig
 from notagen.model.hub import download
@@ -90,6 +90,37 @@ def load_model(
         copies[name].copy_(view.to(device, wanted))
     model.load_state_dict(copies, assign=True)
     return model.eval()
+
+
+def copy_in_half_precision(source: Path, folder: Path) -> None:
+    """Copy trained weights and the JSON files beside them; the floats become 16-bit ones.
+
+    Loading widens them again. It holds for every folder of ours, also those of encoders.
+
+    Args:
+        source: A folder with `model.safetensors`.
+        folder: Made if it is not there.
+
+    Raises:
+        MissingInputError: If the weights are not there.
+        InputError: If they cannot be read, or one is beyond the range of 16-bit floats.
+    """
+    path = source / WEIGHTS_NAME
+    if not path.is_file():
+        raise MissingInputError(f"{path} is not there; wanted a folder that training wrote")
+    if folder.resolve() == source.resolve():
+        raise InputError(f"{folder} holds the weights to copy; wanted another folder for the copy")
+    with one_line_if_unreadable(path):
+        state = load_file(path)
+    for name, tensor in state.items():
+        if tensor.is_floating_point():
+            state[name] = tensor.to(torch.float16)
+            if not state[name].isfinite().all():
+                raise InputError(f"{path}: {name} holds what a 16-bit float cannot")
+    with replaced_when_done(folder / WEIGHTS_NAME) as temporary:
+        save_file(state, temporary, metadata={"format": "pt"})
+    for beside in sorted(source.glob("*.json")):
+        write_bytes(folder / beside.name, beside.read_bytes())
 
 
 def weights_sha256(path_or_name: str | Path) -> str:

@@ -15,7 +15,6 @@ from notagen.features.patches import MusicTokenizer
 from notagen.features.weights import (
     load_clamp,
     load_encoder,
-    load_m3,
     load_tokenizer_of,
     save_m3,
 )
@@ -139,12 +138,6 @@ def test_our_weights_come_back(tmp_path: Path, small_m3: M3, small_clamp: Path) 
     assert with_text.text_features(ids, torch.tensor([ids.shape[1]])).shape == (1, 32)
     with pytest.raises(ValueError, match="without its text side"):
         alone.text_features(ids, torch.tensor([ids.shape[1]]))
-
-
-def test_half_precision_files_load_as_float32(tmp_path: Path, small_m3: M3) -> None:
-    save_m3(small_m3, tmp_path, dtype=torch.float16)
-    loaded = load_m3(tmp_path)
-    assert all(tensor.dtype == torch.float32 for tensor in loaded.state_dict().values())
 
 
 def damaged(folder: Path, how: str) -> Path:

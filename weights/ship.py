@@ -1,0 +1,27 @@
+"""Write a copy of trained weights in half precision, as those of this folder are kept.
+
+python weights/ship.py --weights finetune/runs/mine/best --out weights/mine
+"""
+
+from pathlib import Path
+
+import tyro
+
+from notagen.foundation.config import one_line_errors
+from notagen.model.weights import WEIGHTS_NAME, copy_in_half_precision
+
+
+def main(weights: Path, out: Path) -> None:
+    """Write a copy of trained weights in half precision, as those of this folder are kept.
+
+    Args:
+        weights: A folder that training wrote, of a generating model or of an encoder.
+        out: Folder for the copy; what it holds beside the copied files stays.
+    """
+    copy_in_half_precision(weights, out)
+    print(f"{out / WEIGHTS_NAME}: {(out / WEIGHTS_NAME).stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        tyro.cli(main)
