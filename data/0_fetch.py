@@ -9,7 +9,7 @@ from notagen.foundation.config import run_stage
 from notagen.foundation.errors import InputError
 from notagen.foundation.index import write_index
 from notagen.preparation.pieces import FetchJob, fetch_piece
-from notagen.sources.collections import COLLECTIONS, fetch_collection
+from notagen.sources.collections import COLLECTIONS, fetch_collections
 from notagen.sources.folder import folder_pieces
 from notagen.sources.music21_corpus import corpus_pieces
 from notagen.stages import DataConfig
@@ -19,12 +19,15 @@ def main(config: DataConfig) -> None:
     """Export the source's scores and write musicxml.jsonl."""
     if config.source == "folder" and config.folder is not None:
         pieces = folder_pieces(config.folder, config.metadata, labels=config.labels)
-    elif config.source in COLLECTIONS:
-        print(f"{config.source}: {COLLECTIONS[config.source].attribution}")
-        downloads = config.out / "downloads"
-        pieces = fetch_collection(config.source, downloads, base=config.download_from)
-    else:
+    elif config.source == "music21":
         pieces = corpus_pieces()
+    else:
+        names = list(COLLECTIONS) if config.source == "open-scores" else [config.source]
+        for name in names:
+            print(f"{name}: {COLLECTIONS[name].attribution}")
+        pieces = fetch_collections(
+            names, config.out / "downloads", base=config.download_from, metadata=config.metadata
+        )
     if config.pieces:
         pieces = [piece for piece in pieces if piece.id.startswith(config.pieces)]
     pieces = pieces[: config.limit]

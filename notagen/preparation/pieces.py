@@ -125,7 +125,7 @@ def fetch_piece(job: FetchJob) -> IndexEntry:
         path=f"{job.folder.name}/{target.name}",
         id=piece.id,
         work=piece.work,
-        source=job.source,
+        source=piece.collection or job.source,
         licence=piece.licence,
         period=piece.period,
         composer=piece.composer,

@@ -5,14 +5,16 @@ head of its file (Humdrum). Spelling and period of the composers stand in compos
 """
 
 import csv
+import dataclasses
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from anyascii import anyascii
 
@@ -20,6 +22,7 @@ from notagen.foundation.errors import InputError
 from notagen.foundation.files import sha256, write_text
 from notagen.foundation.lines import read_lines
 from notagen.sources.download import download, unpack
+from notagen.sources.metadata import read_metadata
 from notagen.sources.piece import SourcePiece, unique_ids
 
 _logger = logging.getLogger(__name__)
@@ -44,11 +47,14 @@ class Collection:
     attribution: str
     layout: str
     """Pattern of a score's path; its groups are `composer`, `work`, `title`, `edition_of`. Of the
-    scores with the same `edition_of` groups only the first is taken."""
+    scores with the same `edition_of` groups only the first is taken, unless metadata lists them."""
     instrumentation: tuple[tuple[str, str], ...] = ()
     """Patterns, searched in the path, and the instrumentation of the first that is found."""
     composer: str | None = None
     """Where all the scores are by one."""
+    misfiled: str = r"(?!)"
+    """Pattern of the paths that name another than the composer; such a score is taken only where
+    metadata lists it."""
 
     def url(self, base: str) -> str:
         """Return the address of the archive."""
@@ -61,13 +67,15 @@ COLLECTIONS = {
         commit="bca122458de6da362abe62dd6aec62e25d7759b1",
         licence=_OPENSCORE,
         attribution="OpenScore Lieder Corpus, Gotham and Jonas (CC0, citing is good manners)",
-        # two anthologies stand under their editors; two files hold another song than they say
-        layout=r"scores/(?!Boulton,|Parratt,)(?P<composer>[^/]+)/(?=(?P<work>_/[^/]+|[^/]+))[^/]+/"
+        # two files hold another song than they say
+        layout=r"scores/(?P<composer>[^/]+)/(?=(?P<work>_/[^/]+|[^/]+))[^/]+/"
         r"(?:\d+_)?(?P<title>[^/]+)/(?!lc(?:30888626|6994338)\b)[^/]+\.mxl",
         instrumentation=(
             (r"Marienlieder|Gartenlieder|_Glee_|Hush_to_Peace|4-part", "Choral"),
             ("", "Art Song"),
         ),
+        # anthologies, under their editors
+        misfiled=r"scores/(Boulton|Parratt),",
     ),
     "openscore-string-quartets": Collection(
         repository="OpenScore/StringQuartets",
@@ -111,20 +119,50 @@ COLLECTIONS = {
 """By the name of the source."""
 
 
-def fetch_collection(name: str, downloads: Path, *, base: str = GITHUB) -> list[SourcePiece]:
-    """Return a collection's pieces, downloaded and unpacked if they are not there yet.
+def fetch_collections(
+    names: Sequence[str], downloads: Path, *, base: str = GITHUB, metadata: Path | None = None
+) -> list[SourcePiece]:
+    """Return the pieces of collections, downloaded and unpacked if they are not there yet.
 
-    Beside the archive stands a JSON file with its address, commit, SHA-256, licence and whom to
+    Beside each archive stands a JSON file with its address, commit, SHA-256, licence and whom to
     name.
 
     Args:
-        name: One of `COLLECTIONS`.
-        downloads: Receives the archive and its scores.
+        names: Of `COLLECTIONS`; where there are several, ids begin with the collection's name.
+        downloads: Receives the archives and their scores.
         base: Stands for `https://codeload.github.com`.
+        metadata: The pieces to take, and what is known of them beyond what the collections say (see
+            `read_metadata`); a `path` is the collection's name and the path in its repository.
+            None takes all.
 
     Raises:
-        InputError: If it cannot be downloaded, or is not what was downloaded before.
+        MissingInputError: If the metadata file is not there.
+        InputError: If a collection cannot be downloaded, or is not what was downloaded before, or
+            a line of the metadata cannot be used.
     """
+    folders = {name: _fetch(name, downloads, base) for name in names}
+    scores = {
+        f"{name}/{path}": (name, path, match)
+        for name, folder in folders.items()
+        for path, match in _matches(COLLECTIONS[name], folder)
+    }
+    if metadata is None:
+        known: dict[str, dict[str, str]] = {key: {} for key in _by_themselves(scores)}
+    else:
+        known = read_metadata(metadata, scores.keys())
+    named = {key: PurePosixPath(key) if len(names) > 1 else scores[key][1] for key in known}
+    ids = unique_ids(named.values())
+    pieces = []
+    for key, facts in sorted(known.items()):
+        name, path, match = scores[key]
+        piece = _piece(name, path, match, folders[name], ids[named[key]])
+        told: dict[str, Any] = {**facts}
+        pieces.append(dataclasses.replace(piece, **told))
+    return pieces
+
+
+def _fetch(name: str, downloads: Path, base: str) -> Path:
+    """Return the folder of a collection's scores, downloaded if it is not there yet."""
     collection = COLLECTIONS[name]
     stem = f"{name}-{collection.commit[:12]}"
     archive, record = downloads / f"{stem}.zip", downloads / f"{stem}.json"
@@ -139,41 +177,40 @@ def fetch_collection(name: str, downloads: Path, *, base: str = GITHUB) -> list[
         layout = re.compile(collection.layout)
         count = unpack(archive, folder, wanted=lambda path: layout.fullmatch(path) is not None)
         _logger.info("%s: %d scores, sha256 %s", name, count, known)
-    return collection_pieces(name, folder)
+    return folder
 
 
-def collection_pieces(name: str, folder: Path) -> list[SourcePiece]:
-    """Return the pieces of a collection that was unpacked into a folder, sorted by path."""
-    collection = COLLECTIONS[name]
-    found = list(_matches(collection, folder))
-    ids = unique_ids(path for path, _ in found)
-    return [_piece(name, collection, folder, path, match, ids[path]) for path, match in found]
+Score = tuple[str, PurePosixPath, re.Match[str]]
+"""Of a file: its collection's name, its path there, and what its path says."""
 
 
 def _matches(collection: Collection, folder: Path) -> Iterator[tuple[PurePosixPath, re.Match[str]]]:
-    taken: set[tuple[str, str]] = set()
     for file in sorted(folder.rglob("*")):
         path = PurePosixPath(file.relative_to(folder).as_posix())
         match = re.fullmatch(collection.layout, str(path))
-        if match is None or not file.is_file():
+        if match is not None and file.is_file():
+            yield path, match
+
+
+def _by_themselves(scores: Mapping[str, Score]) -> Iterator[str]:
+    """Yield the keys of what is taken without metadata: of each piece the first edition."""
+    taken: set[tuple[str, ...]] = set()
+    for key, (name, path, match) in scores.items():
+        if re.match(COLLECTIONS[name].misfiled, str(path)):
             continue
         groups = match.groupdict()
         if "edition_of" in groups:
-            edition = groups["work"], (groups["edition_of"] or "")[:3]
+            edition = name, groups["work"], (groups["edition_of"] or "")[:3]
             if edition in taken:
                 continue
             taken.add(edition)
-        yield path, match
+        yield key
 
 
 def _piece(
-    name: str,
-    collection: Collection,
-    folder: Path,
-    path: PurePosixPath,
-    match: re.Match[str],
-    piece_id: str,
+    name: str, path: PurePosixPath, match: re.Match[str], folder: Path, piece_id: str
 ) -> SourcePiece:
+    collection = COLLECTIONS[name]
     groups = {group: value for group, value in match.groupdict().items() if value}
     records = _records(folder / path) if path.suffix == ".krn" else {}
     written = collection.composer or groups.get("composer") or records.get("COM", "")
@@ -190,6 +227,7 @@ def _piece(
         or None,
         licence=collection.licence,
         origin=f"https://github.com/{collection.repository}/blob/{collection.commit}/{path}",
+        collection=name,
     )
 
 

@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 
 from notagen.foundation.errors import InputError, MissingInputError
 from notagen.foundation.files import writable
-from notagen.foundation.lines import read_lines
 from notagen.sources.abc_file import count_tunes, read_abc
+from notagen.sources.metadata import read_metadata
 from notagen.sources.piece import CONVERTED_SUFFIXES, NATIVE_SUFFIXES, SourcePiece, unique_ids
 
 _logger = logging.getLogger(__name__)
@@ -19,7 +19,6 @@ _MIDI_LOSES = (
     "sixteenths and triplet eighths; spelling, voices, slurs, dynamics, words, other tuplets and "
     "repeats are lost, and a performance that was not played to a click makes poor notation"
 )
-_KNOWN = ("composer", "period", "instrumentation", "work", "title", "licence")
 
 
 def folder_pieces(
@@ -31,10 +30,9 @@ def folder_pieces(
 
     Args:
         folder: Searched with all its subfolders for MusicXML, ABC, kern and MIDI.
-        metadata: JSONL file of objects with `path` (relative to `folder`, with suffix) and any of
-            composer, period, instrumentation, work, title, licence. Other fields are passed over;
-            lines of files that are not there are counted in a warning. A file without a `work` is
-            a work of its own; so is each tune of it.
+        metadata: JSONL file of objects with `path` (relative to `folder`, with suffix) and what is
+            known of it (see `read_metadata`). A file without a `work` is a work of its own; so is
+            each tune of it.
         labels: Composer, period or instrumentation of the pieces whose metadata does not name it.
 
     Raises:
@@ -57,7 +55,7 @@ def folder_pieces(
     n_midi = sum(path.suffix.lower() in (".mid", ".midi") for path in files)
     if n_midi:
         _logger.warning(_MIDI_LOSES, n_midi)
-    known = _read_metadata(metadata, set(map(str, files))) if metadata else {}
+    known = read_metadata(metadata, set(map(str, files))) if metadata else {}
     named = [piece for path in files for piece in _tunes(folder, path)]
     ids = unique_ids(name for name, _, _ in named)
     pieces = []
@@ -80,35 +78,3 @@ def _tunes(
         return [(path, path, None)]
     # below the file's own name, where no other file can be
     return [(path / f"{number}{path.suffix}", path, number) for number in range(1, count + 1)]
-
-
-def _read_metadata(metadata: Path, files: set[str]) -> dict[str, dict[str, str]]:
-    if not metadata.is_file():
-        raise MissingInputError(f"{metadata} is not there; wanted JSON lines with a field `path`")
-    known: dict[str, dict[str, str]] = {}
-    absent: list[str] = []
-    for number, line in read_lines(metadata):
-        for name in line:
-            if name not in _KNOWN and name.lower() in _KNOWN:
-                raise InputError(f"{metadata}:{number}: found {name!r}, wanted {name.lower()!r}")
-        path = line.get("path")
-        if not path:
-            raise InputError(f"{metadata}:{number}: found no field `path`, wanted the file's path")
-        if not isinstance(path, str):
-            raise InputError(f"{metadata}:{number}: found path {path!r}, wanted str")
-        if path not in files:
-            absent.append(path)
-            continue
-        facts = {name: line[name] for name in _KNOWN if line.get(name)}
-        for name, value in facts.items():
-            if not isinstance(value, str):
-                raise InputError(f"{metadata}:{number}: found {name} = {value!r}, wanted str")
-        known[path] = facts
-    if absent:
-        _logger.warning(
-            "%s: %d lines name files that are not in the folder, such as %r",
-            metadata,
-            len(absent),
-            absent[0],
-        )
-    return known

@@ -34,6 +34,8 @@ class SourcePiece:
     """What the file or its collection says about the encoding."""
     origin: str | None = None
     """Address of the file, where it was downloaded."""
+    collection: str | None = None
+    """Name of the public collection that it is from."""
     tune: int | None = None
     """Which tune of a file that holds many, from 1."""
 

@@ -70,6 +70,7 @@ Source = Literal[
     "openscore-orchestra",
     "polish-scores",
     "chopin-first-editions",
+    "open-scores",
 ]
 _FILTERS = Filters()
 
@@ -81,13 +82,14 @@ class DataConfig:
     out: Path
     """Receives everything the scripts write; each reads there what the one before wrote."""
     source: Source = "music21"
-    """Where 0_fetch.py finds scores: in music21's own corpus, in `folder`, or in one of the public
-    collections, which it downloads."""
+    """Where 0_fetch.py finds scores: in music21's own corpus, in `folder`, in one of the public
+    collections, which it downloads, or in all of these (`open-scores`)."""
     folder: Path | None = None
     """Folder of MusicXML, ABC, kern or MIDI files, searched with its subfolders, for the source
     `folder`."""
     metadata: Path | None = None
-    """JSONL file about the files of `folder`: path, composer, period, instrumentation, work, ..."""
+    """JSONL file about the files of `folder`: path, composer, period, instrumentation, work, ...;
+    of the public collections, only the scores that it lists are taken."""
     period: str = ""
     """Period of the scores in `folder`, such as `Romantic`, where the metadata names none."""
     composer: str = ""
@@ -122,11 +124,13 @@ class DataConfig:
         check_fields(self)
         if self.source == "folder" and self.folder is None:
             raise ValueError("folder must be set for the source 'folder', got None")
-        if self.source != "folder" and (self.folder or self.metadata or self.labels):
+        if self.source != "folder" and (self.folder or self.labels):
             raise ValueError(
-                f"folder, metadata, period, composer and instrumentation go with the source "
-                f"'folder', got {self.source!r}"
+                f"folder, period, composer and instrumentation go with the source 'folder', got "
+                f"{self.source!r}"
             )
+        if self.source == "music21" and self.metadata:
+            raise ValueError("metadata goes with another source, which it describes, got 'music21'")
         if not 0 < self.eval_share < 1:
             raise ValueError(f"eval_share must be > 0 and < 1, got {self.eval_share}")
         if self.limit is not None and self.limit < 1:

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from notagen.foundation.errors import InputError
-from notagen.sources.collections import COLLECTIONS, fetch_collection
+from notagen.sources.collections import COLLECTIONS, fetch_collections
 from notagen.sources.piece import SourcePiece
 from notagen.stages import Source
 from tests.sources.web import server, zipped
@@ -109,8 +109,8 @@ def facts(piece: SourcePiece) -> Facts:
 def test_a_collection_is_downloaded_once_and_labelled(name: str, tmp_path: Path) -> None:
     content = zipped(FILES[name])
     with server({page(name): content}) as (address, asked):
-        pieces = fetch_collection(name, tmp_path, base=f"{address}/")
-        assert fetch_collection(name, tmp_path, base=address) == pieces
+        pieces = fetch_collections([name], tmp_path, base=f"{address}/")
+        assert fetch_collections([name], tmp_path, base=address) == pieces
     assert asked == [page(name)]
     found = [facts(piece) for piece in pieces]
     assert [known[:4] for known in found] == [wanted[:4] for wanted in WANTED[name]]
@@ -132,18 +132,61 @@ def test_an_archive_that_changed_is_refused(tmp_path: Path) -> None:
     name = "openscore-string-quartets"
     with server({page(name): b"no zip"}) as (address, _):
         with pytest.raises(InputError, match="damaged archive"):
-            fetch_collection(name, tmp_path, base=address)
+            fetch_collections([name], tmp_path, base=address)
         (archive,) = tmp_path.glob("*.zip")
         archive.write_bytes(zipped(FILES[name]))
         with pytest.raises(InputError, match="found other bytes than were downloaded"):
-            fetch_collection(name, tmp_path, base=address)
+            fetch_collections([name], tmp_path, base=address)
         archive.unlink()
     with server({page(name): zipped(FILES[name])}) as (address, _):
-        assert len(fetch_collection(name, tmp_path, base=address)) == 1
+        assert len(fetch_collections([name], tmp_path, base=address)) == 1
+
+
+def test_all_collections_at_once_have_names_of_their_own(tmp_path: Path) -> None:
+    with server({page(name): zipped(FILES[name]) for name in COLLECTIONS}) as (address, _):
+        pieces = fetch_collections(list(COLLECTIONS), tmp_path, base=address)
+    assert len(pieces) == sum(map(len, WANTED.values()))
+    assert len({piece.id for piece in pieces}) == len(pieces)
+    for piece in pieces:
+        assert piece.collection in COLLECTIONS
+        assert piece.id.startswith(f"{piece.collection}-")
+        assert piece.work.startswith(f"{piece.collection}/")
+
+
+def test_a_list_says_which_pieces_and_what_they_are(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    listed = tmp_path / "listed.jsonl"
+    lines = [
+        # not the first edition of its piece
+        {"path": "chopin-first-editions/kern/006-1b-Sm-002.krn", "work": "Op. 6", "title": "No. 1"},
+        {"path": "chopin-first-editions/kern/074-1-G-001.krn", "period": "Classical"},
+        {"path": "chopin-first-editions/kern/999.krn"},
+    ]
+    listed.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    name = "chopin-first-editions"
+    with server({page(name): zipped(FILES[name])}) as (address, _):
+        pieces = fetch_collections([name], tmp_path / "out", base=address, metadata=listed)
+    assert [facts(piece) for piece in pieces] == [
+        ("Chopin, Frederic", "Romantic", "Keyboard", "No. 1", "Op. 6"),
+        ("Chopin, Frederic", "Classical", "Art Song", None, f"{name}/074"),
+    ]
+    assert "1 lines name files that are not there, such as" in caplog.text
+
+
+def test_a_song_filed_under_its_editor_is_taken_where_it_is_listed(tmp_path: Path) -> None:
+    name = "openscore-lieder"
+    path = "scores/Boulton,_Harold/12_New_Songs/1_Constancy/lc6403636.mxl"
+    listed = tmp_path / "listed.jsonl"
+    line = {"path": f"{name}/{path}", "composer": "Parry, Hubert", "work": "12 New Songs"}
+    listed.write_text(json.dumps(line) + "\n")
+    with server({page(name): zipped(FILES[name])}) as (address, _):
+        (piece,) = fetch_collections([name], tmp_path / "out", base=address, metadata=listed)
+    assert (piece.composer, piece.work) == ("Parry, Hubert", "12 New Songs")
 
 
 def test_every_collection_is_a_source_and_pinned() -> None:
-    assert set(get_args(Source)) == {"music21", "folder", *COLLECTIONS}
+    assert set(get_args(Source)) == {"music21", "folder", "open-scores", *COLLECTIONS}
     for collection in COLLECTIONS.values():
         assert len(collection.commit) == 40
         assert collection.attribution

@@ -14,8 +14,12 @@ from notagen.stages import DataConfig
         ({"source": "folder"}, "folder must be set for the source 'folder', got None"),
         (
             {"composer": "Liszt, Franz"},
-            "folder, metadata, period, composer and instrumentation go with the source 'folder', "
-            "got 'music21'",
+            "folder, period, composer and instrumentation go with the source 'folder', got "
+            "'music21'",
+        ),
+        (
+            {"metadata": Path("x.jsonl")},
+            "metadata goes with another source, which it describes, got 'music21'",
         ),
         ({"eval_share": 1.0}, "eval_share must be > 0 and < 1, got 1.0"),
         ({"workers": 0}, "workers must be >= 1, or -1 for one a core, got 0"),
