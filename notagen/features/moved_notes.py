@@ -8,27 +8,16 @@ others are written at those others.
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from functools import cache, lru_cache
 from typing import NamedTuple
 
-from notagen.foundation.errors import NotationError
+from notagen.notation.accidentals import SIGN_OF, Accidentals, Tied, format_place, read_pitch
 from notagen.notation.barlines import Bar
-from notagen.notation.keys import (
-    ALTERATIONS,
-    SEMITONES,
-    Place,
-    parse_key,
-    signature_alteration,
-    spelled,
-)
-from notagen.notation.lexer import FIELD, NOTE, Token, tokens
+from notagen.notation.keys import SEMITONES, Place, parse_key, spelled
+from notagen.notation.lexer import FIELD, Token, tokens
 from notagen.notation.tune import Tune, voice_lines
 
-_SIGN_OF = {alteration: sign for sign, alteration in ALTERATIONS.items()}
-_signature = cache(signature_alteration)
-
 # what besides notes happens in a voice; notes are their number, from 0 on
-_EVENT, _BARLINE, _ABSENT, _TIE, _TIE_ALL = range(-5, 0)
+_EVENT, _BARLINE, _TIE, _TIE_ALL = range(-4, 0)
 
 
 class _Note(NamedTuple):
@@ -55,48 +44,6 @@ class _Moved(NamedTuple):
     place: Place
     alteration: int
     pitch: int
-
-
-class _Page:
-    """Accidentals and ties in force at a place in one voice, as it stands on the page."""
-
-    def __init__(self) -> None:
-        self._in_bar: dict[Place, int] = {}
-        self.tied: dict[Place, tuple[int, int]] = {}
-        """Alteration and sound of what reaches the event being read from the one before."""
-        self._tying: dict[Place, tuple[int, int]] = {}
-        """Of what reaches out from it to the next."""
-        self._event: list[tuple[Place, tuple[int, int]]] = []
-
-    def happens(self, what: int) -> list[tuple[Place, tuple[int, int]]]:
-        """Note what is no note; return what is tied."""
-        if what == _EVENT:
-            self._event = []
-            if self._tying or self.tied:
-                self.tied, self._tying = self._tying, {}
-        elif what == _BARLINE:
-            self._in_bar = {}
-        elif what == _ABSENT:
-            self._tying = {}
-        else:
-            tied = self._event[-1:] if what == _TIE else self._event
-            self._tying.update(tied)
-            return tied
-        return []
-
-    def implied(self, place: Place, key: int, *, is_grace: bool) -> int:
-        """Return the alteration of a note without a sign; graces do not end ties."""
-        if place in self.tied and not is_grace:
-            return self.tied[place][0]
-        if place in self._in_bar:
-            return self._in_bar[place]
-        return _signature(key, place[0])
-
-    def note(self, place: Place, alteration: int, sound: int, *, signed: bool) -> None:
-        """Note a note; its sign, if it has one, holds to the end of the bar."""
-        if signed:
-            self._in_bar[place] = alteration
-        self._event.append((place, (alteration, sound)))
 
 
 class MovableVoice:
@@ -126,12 +73,12 @@ class MovableVoice:
         self._reaching: dict[int, set[int]] = defaultdict(set)
         """Sounds whose ties reach an event."""
         self._moved: dict[int, _Moved] = {}
-        self._page = _Page()
+        self._page = Accidentals()
         for number, bar in enumerate(bars):
             if bar is not None:
                 self._read(number, bar)
             else:
-                self._happens(_ABSENT)
+                self._happens(_EVENT)  # a rest: no tie reaches over it
         self._first += [len(self._notes)] * 2  # a last tie reaches an event that is not there
 
     @property
@@ -166,25 +113,25 @@ class MovableVoice:
 
     def written(self) -> dict[int, str]:
         """Return the music of the bars that have changed, by their number from 0."""
-        page = _Page()
+        page = Accidentals()
         changed: dict[int, list[str]] = {}
         for what in self._happenings:
             if what < 0:
-                page.happens(what)
+                _happens(page, what)
                 continue
             note = self._notes[what]
             moved = self._moved.get(note.sound)
             place, alteration = (moved or note).place, (moved or note).alteration
-            implied = page.implied(place, note.key, is_grace=note.is_grace)
+            implied = page.implied(place, note.key, grace=note.is_grace)
             signed = alteration != implied or (note.signed and not moved)
             page.note(place, alteration, note.sound, signed=signed)
             if moved or signed != note.signed:
                 if note.bar not in changed:
                     changed[note.bar] = [text for _, text in self._bars[note.bar]]
                 texts = changed[note.bar]
-                length = texts[note.token].lstrip("^_=ABCDEFGabcdefg,'")
-                sign = _SIGN_OF[alteration] if signed else ""
-                texts[note.token] = sign + _format_place(place) + length
+                length = texts[note.token][read_pitch(texts[note.token])[2] :]
+                sign = SIGN_OF[alteration] if signed else ""
+                texts[note.token] = sign + format_place(place) + length
         return {number: "".join(texts) for number, texts in changed.items()}
 
     def _after(self, sound: int, semitones: int) -> _Moved:
@@ -201,7 +148,7 @@ class MovableVoice:
         self._happenings.append(what)
         if what == _EVENT:
             self._first.append(len(self._notes))
-        for _, (_, sound) in self._page.happens(what):
+        for _, (_, sound) in _happens(self._page, what):
             self._reached[sound].add(len(self._first))
             self._reaching[len(self._first)].add(sound)
 
@@ -228,9 +175,9 @@ class MovableVoice:
                 self._read_field(text)
 
     def _read_note(self, text: str, bar: int, token: int, *, is_grace: bool) -> None:
-        place, sign = _read_place(text)
+        sign, place, _ = read_pitch(text)
         signed = sign is not None
-        implied = self._page.implied(place, self._key, is_grace=is_grace)
+        implied = self._page.implied(place, self._key, grace=is_grace)
         alteration = implied if sign is None else sign
         pitch = 12 * place[1] + SEMITONES[place[0]] + alteration
         sound = self._ending(pitch) if self._page.tied and not is_grace else None
@@ -264,6 +211,17 @@ class MovableVoice:
             self._happens(_BARLINE)
         if "perc" in value:
             self._pitched = False
+
+
+def _happens(page: Accidentals, what: int) -> list[Tied]:
+    """Note what is no note on the page; return what is tied."""
+    if what in (_TIE, _TIE_ALL):
+        return page.tie(last_only=what == _TIE)
+    if what == _EVENT:
+        page.begin_event()
+    else:
+        page.end_bar()
+    return []
 
 
 def movable_voices(tune: Tune, names: Iterable[str]) -> dict[str, MovableVoice]:
@@ -302,19 +260,3 @@ def with_moved(tune: Tune, voices: dict[str, MovableVoice]) -> Tune:
         for number, music in movable.written().items():
             bars[number][voice] = bars[number][voice]._replace(music=music)
     return Tune(tune.header, tuple(bars))
-
-
-@lru_cache(maxsize=2**12)
-def _read_place(text: str) -> tuple[Place, int | None]:
-    """Return a note's letter and octave, and the alteration of its sign, or None without one."""
-    match = NOTE.fullmatch(text)
-    if match is None:
-        raise NotationError(f"found {text!r}, wanted a note")
-    octave = match["octave"].count("'") - match["octave"].count(",") + match["letter"].islower()
-    sign = ALTERATIONS[match["accidental"]] if match["accidental"] else None
-    return (match["letter"].upper(), octave), sign
-
-
-def _format_place(place: Place) -> str:
-    letter, octave = place
-    return letter.lower() + "'" * (octave - 1) if octave > 0 else letter + "," * -octave

@@ -13,20 +13,18 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from notagen.foundation.errors import NotationError
+from notagen.notation.accidentals import SIGN_OF, Accidentals, format_place, read_pitch
 from notagen.notation.interleave import is_interleaved
 from notagen.notation.keys import (
-    ALTERATIONS,
     CHORD_SYMBOL,
     Key,
     Move,
     Place,
     key_fifths,
     parse_key,
-    signature_alteration,
 )
-from notagen.notation.lexer import FIELD, NOTE, tokens
+from notagen.notation.lexer import FIELD, tokens
 
-_SIGN_OF = {alteration: sign for sign, alteration in ALTERATIONS.items()}
 _FIELD_LINE = re.compile(r"[A-Za-z]:")
 
 _LONGEST_SYMBOL = 40
@@ -92,56 +90,12 @@ class _Name(NamedTuple):
     """Signature over a chord symbol, in fifths; of a key, its own."""
 
 
-class _Alterations:
-    """Accidentals in force at a place in one voice, as it stands on the page."""
-
-    def __init__(self) -> None:
-        self._in_bar: dict[Place, int] = {}
-        self._tied: dict[Place, int] = {}
-        """Reaching the event being read from the one before."""
-        self._tying: dict[Place, int] = {}
-        """Reaching out from the event being read to the next."""
-        self._event: list[tuple[Place, int]] = []
-
-    def begin_event(self) -> None:
-        """A note, chord or rest begins: what the one before tied reaches it, and no further."""
-        self._event = []
-        if self._tying or self._tied:
-            self._tied, self._tying = self._tying, {}
-
-    def end_bar(self) -> None:
-        if self._in_bar:
-            self._in_bar = {}
-
-    def tie(self, *, last_only: bool) -> None:
-        """Tie the notes of this event, or just the last one, to the next event."""
-        self._tying.update(self._event[-1:] if last_only else self._event)
-
-    def implied(self, place: Place, key: int, *, grace: bool) -> int:
-        """Return the alteration of a note without a sign; graces are never at the end of a tie.
-
-        A note at the end of a tie sounds as it did before, and leaves no accidental in the bar.
-        """
-        if place in self._tied and not grace:
-            return self._tied[place]
-        if place in self._in_bar:
-            return self._in_bar[place]
-        return signature_alteration(key, place[0])
-
-    def note(self, place: Place, alteration: int, *, signed: bool, grace: bool) -> None:
-        """A note stands here; its sign, if it has one, holds to the end of the bar."""
-        if signed:
-            self._in_bar[place] = alteration
-        if not grace:
-            self._event.append((place, alteration))
-
-
 class _Voice:
     """One voice while it is read, and what must be known to write it note by note."""
 
     def __init__(self, key: int) -> None:
         self.key = key
-        self.page = _Alterations()
+        self.page = Accidentals()
         self.happenings: list[int] = []
         """Notes and what else is between them, in order."""
         self.texts: list[int] = []
@@ -199,7 +153,7 @@ class _Template:
     def _written(self, symbol: _Note | _Name, move: Move) -> str:
         if isinstance(symbol, _Note):
             place, alteration = move.pitch(symbol.place, symbol.alteration)
-            return (_SIGN_OF[alteration] if symbol.signed else "") + _format_place(place)
+            return (SIGN_OF[alteration] if symbol.signed else "") + format_place(place)
         if symbol.is_chord:
             return move.chord_symbol(symbol.text)
         key = parse_key(symbol.text) or self.header_key
@@ -209,7 +163,7 @@ class _Template:
         self, voice: _Voice, symbols: list[_Note | _Name], moves: dict[int, Move]
     ) -> Iterator[tuple[int, str]]:
         """Yield each note of a voice: its place among the texts, and how it is written there."""
-        page, in_grace, texts = _Alterations(), False, iter(voice.texts)
+        page, in_grace, texts = Accidentals(), False, iter(voice.texts)
         for what in voice.happenings:
             if what == _EVENT:
                 page.begin_event()
@@ -223,8 +177,8 @@ class _Template:
                 move = moves[note.key]
                 place, alteration = move.pitch(note.place, note.alteration)
                 signed = note.signed or alteration != page.implied(place, move.key, grace=in_grace)
-                page.note(place, alteration, signed=signed, grace=in_grace)
-                yield next(texts), (_SIGN_OF[alteration] if signed else "") + _format_place(place)
+                page.note(place, alteration, signed=signed, tieable=not in_grace)
+                yield next(texts), (SIGN_OF[alteration] if signed else "") + format_place(place)
 
 
 def _moves_as_one(voice: _Voice, moves: dict[int, Move], respelled: set[int]) -> bool:
@@ -241,8 +195,6 @@ class _Reader:
         self._template = _Template(header_key)
         self._copied = 0
         """Characters of the tune that the template has."""
-        self._pitches: dict[str, tuple[int | None, Place, int]] = {}
-        """Of each note text: alteration of its sign, place, and characters before its length."""
         self._voice = "1"
         self._unpitched: set[str] = set()
         self._tying: set[str] = set()
@@ -323,12 +275,9 @@ class _Reader:
         return voices
 
     def _note(self, text: str, start: int, voice: _Voice, grace: bool) -> None:
-        pitch = self._pitches.get(text)
-        if pitch is None:
-            pitch = self._pitches[text] = _read_pitch(text)
-        sign, place, length = pitch
+        sign, place, length = read_pitch(text)
         alteration = voice.page.implied(place, voice.key, grace=grace) if sign is None else sign
-        voice.page.note(place, alteration, signed=sign is not None, grace=grace)
+        voice.page.note(place, alteration, signed=sign is not None, tieable=not grace)
         voice.texts.append(len(self._template.texts) + 1)
         note = _Note(sign is not None, place, alteration, voice.key)
         voice.happenings.append(self._add(note, start, start + length))
@@ -365,17 +314,3 @@ def _header_key(abc: str) -> Key:
     if match is None:
         raise NotationError("found no K: line, wanted the tune's key")
     return parse_key(match[1].split("%")[0]) or Key(0, "", "")
-
-
-def _read_pitch(text: str) -> tuple[int | None, Place, int]:
-    match = NOTE.fullmatch(text)
-    if match is None:
-        raise NotationError(f"found {text!r}, wanted a note")
-    octave = match["octave"].count("'") - match["octave"].count(",") + match["letter"].islower()
-    sign = ALTERATIONS[match["accidental"]] if match["accidental"] else None
-    return sign, (match["letter"].upper(), octave), match.start("length")
-
-
-def _format_place(place: Place) -> str:
-    letter, octave = place
-    return letter.lower() + "'" * (octave - 1) if octave > 0 else letter + "," * -octave
