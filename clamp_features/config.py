@@ -15,8 +15,8 @@ M3 = M3TrainConfig(
     run_folder=STAGE / "runs" / "m3",
     # The mini size, for a processor; the paper's is M3Config.published()
     model=M3Config(char_layers=2, dropout=0.0),
-    opening_epochs=2,
-    epochs=10,
+    opening_epochs=1,
+    epochs=5,
     patches_per_step=1500,
     sampled_share=0.5,
     peak_learning_rate=5e-4,
@@ -30,7 +30,7 @@ CLAMP = ClampTrainConfig(
     eval_index=ROOT / "data" / "out" / "eval.jsonl",
     run_folder=STAGE / "runs" / "clamp",
     m3=STAGE / "runs" / "m3" / "best",
-    epochs=6,
+    epochs=12,
     pairs_per_step=32,
     patches_per_piece=256,
     peak_learning_rate=4e-4,
@@ -51,5 +51,4 @@ SCORE = ScoreConfig(
     out=STAGE / "out",
     weights=ROOT / "weights" / "clamp-mini",
     generations=ROOT / "inference" / "out",
-    reference_index=ROOT / "data" / "out" / "train.jsonl",
 )

@@ -1,16 +1,15 @@
-"""inference/generate.py --candidates, with a stand-in for what makes features."""
+"""inference/generate.py --candidates, scored by the encoder that ships."""
 
 import json
-import os
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from notagen.candidates import score_with
+from notagen.features.extract import Extractor
 from notagen.features.scoring import read_reference
 from notagen.foundation.features import write_feature, write_features_info
 from notagen.generation.controls import Controls
@@ -30,19 +29,8 @@ FLAGS = (
     *("--max-patches", "None", "--max-repeats", "None"),
     *("--top-k", "20", "--top-p", "1", "--temperature", "1.5"),
 )
-# Python runs this file as it starts: every process has the stand-in
-STAND_IN = """
-import hashlib, sys, types
-
-class Extractor:
-    name, weights_sha256 = "stand-in", "ab"
-    def __init__(self, weights, *, device): pass
-    def features(self, abc):
-        import numpy as np
-        return np.frombuffer(hashlib.sha256(abc.encode()).digest()[:4], np.uint8).astype("f4") - 127
-
-sys.modules["notagen.features.extract"] = types.SimpleNamespace(Extractor=Extractor)
-"""
+WEIGHTS = ROOT / "weights" / "clamp-mini"
+REAL = [f"{HEADER}[V:1]{bar}|[V:2]{bass}|\n" * 3 for bar, bass in (("e2f2", "E,4"), ("gfed", "C4"))]
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +40,12 @@ def place(tmp_path_factory: pytest.TempPathFactory, golden_weights: Callable[[st
     style = {"period": "", "composer": "", "instrumentation": ""}
     lines = [style | {"text": text} for text in TEXTS]
     (folder / "lines.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    (folder / "sitecustomize.py").write_text(STAND_IN)
-    write_features_info(folder / "real", extractor="stand-in", weights_sha256="ab")
-    rng = np.random.default_rng(0)
-    for number in range(4):
-        write_feature(folder / "real", str(number), -rng.normal(size=4))
+    extractor = Extractor(WEIGHTS)
+    write_features_info(
+        folder / "real", extractor=extractor.name, weights_sha256=extractor.weights_sha256
+    )
+    for number, text in enumerate(REAL):
+        write_feature(folder / "real", str(number), extractor.features(text))
     return folder
 
 
@@ -71,7 +60,7 @@ def generate(
     ]
     return subprocess.run(
         command,
-        env=environment(place) | {"PYTHONPATH": os.pathsep.join([str(place), str(ROOT)])},
+        env=environment(place),
         cwd=place,
         capture_output=True,
         text=True,
@@ -98,11 +87,7 @@ def test_two_processes_keep_the_best_of_what_a_plain_run_writes(place: Path) -> 
     done = generate(place, launcher=TORCHRUN)
     assert done.returncode == 0, done.stderr
     candidates = plain(place)
-    namespace: dict[str, Any] = {}
-    exec(STAND_IN.split("sys.modules")[0], namespace)  # noqa: S102
-    score = score_with(
-        namespace["Extractor"](None, device=None).features, read_reference(place / "real")
-    )
+    score = score_with(Extractor(WEIGHTS).features, read_reference(place / "real"))
     found = records(place)
     assert [record["index"] for record in found] == [0, 1, 2]
     for record in found:
