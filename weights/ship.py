@@ -1,4 +1,6 @@
-"""Write a copy of trained weights in half precision, as those of this folder are kept.
+"""Copy trained weights in half precision, as those in this folder are kept.
+
+A `reference.npz` beside older weights belongs to those: make it anew.
 
 python weights/ship.py --weights finetune/runs/mine/best --out weights/mine
 """
@@ -12,7 +14,7 @@ from notagen.model.weights import WEIGHTS_NAME, copy_in_half_precision
 
 
 def main(weights: Path, out: Path) -> None:
-    """Write a copy of trained weights in half precision, as those of this folder are kept.
+    """Copy trained weights in half precision, as those in this folder are kept.
 
     Args:
         weights: A folder that training wrote, of a generating model or of an encoder.

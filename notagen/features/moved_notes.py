@@ -10,14 +10,20 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from notagen.notation.accidentals import SIGN_OF, Accidentals, Tied, format_place, read_pitch
+from notagen.notation.accidentals import (
+    BARLINE,
+    EVENT,
+    SIGN_OF,
+    TIE,
+    TIE_ALL,
+    Accidentals,
+    format_place,
+    read_pitch,
+)
 from notagen.notation.barlines import Bar
 from notagen.notation.keys import SEMITONES, Place, parse_key, spelled
 from notagen.notation.lexer import FIELD, Token, tokens
 from notagen.notation.tune import Tune, voice_lines
-
-# what besides notes happens in a voice; notes are their number, from 0 on
-_EVENT, _BARLINE, _TIE, _TIE_ALL = range(-4, 0)
 
 
 class _Note(NamedTuple):
@@ -78,7 +84,7 @@ class MovableVoice:
             if bar is not None:
                 self._read(number, bar)
             else:
-                self._happens(_EVENT)  # a rest: no tie reaches over it
+                self._happens(EVENT)  # a rest: no tie reaches over it
         self._first += [len(self._notes)] * 2  # a last tie reaches an event that is not there
 
     @property
@@ -117,7 +123,7 @@ class MovableVoice:
         changed: dict[int, list[str]] = {}
         for what in self._happenings:
             if what < 0:
-                _happens(page, what)
+                page.happens(what)
                 continue
             note = self._notes[what]
             moved = self._moved.get(note.sound)
@@ -146,14 +152,14 @@ class MovableVoice:
 
     def _happens(self, what: int) -> None:
         self._happenings.append(what)
-        if what == _EVENT:
+        if what == EVENT:
             self._first.append(len(self._notes))
-        for _, (_, sound) in _happens(self._page, what):
+        for _, (_, sound) in self._page.happens(what):
             self._reached[sound].add(len(self._first))
             self._reaching[len(self._first)].add(sound)
 
     def _read(self, number: int, bar: Bar) -> None:
-        self._happens(_BARLINE)
+        self._happens(BARLINE)
         if bar.left:
             for field in FIELD.finditer(bar.left):
                 self._read_field(field[0])
@@ -161,7 +167,7 @@ class MovableVoice:
         in_chord = in_grace = False
         for place, (kind, text) in enumerate(self._bars[number]):
             if kind in ("note", "rest", "chord_open") and not in_chord and not in_grace:
-                self._happens(_EVENT)
+                self._happens(EVENT)
                 in_chord = kind == "chord_open"
             if kind == "note":
                 self._read_note(text, number, place, is_grace=in_grace)
@@ -170,7 +176,7 @@ class MovableVoice:
             elif kind in ("grace_open", "grace_close"):
                 in_grace = kind == "grace_open"
             elif kind == "tie":
-                self._happens(_TIE if in_chord or in_grace else _TIE_ALL)
+                self._happens(TIE if in_chord or in_grace else TIE_ALL)
             elif kind == "field":
                 self._read_field(text)
 
@@ -208,20 +214,9 @@ class MovableVoice:
         key = parse_key(value)
         if key is not None or value.startswith("none"):
             self._key = key.fifths if key else 0
-            self._happens(_BARLINE)
+            self._happens(BARLINE)
         if "perc" in value:
             self._pitched = False
-
-
-def _happens(page: Accidentals, what: int) -> list[Tied]:
-    """Note what is no note on the page; return what is tied."""
-    if what in (_TIE, _TIE_ALL):
-        return page.tie(last_only=what == _TIE)
-    if what == _EVENT:
-        page.begin_event()
-    else:
-        page.end_bar()
-    return []
 
 
 def movable_voices(tune: Tune, names: Iterable[str]) -> dict[str, MovableVoice]:

@@ -95,7 +95,7 @@ def load_model(
 def copy_in_half_precision(source: Path, folder: Path) -> None:
     """Copy trained weights and the JSON files beside them; the floats become 16-bit ones.
 
-    Loading widens them again. It holds for every folder of ours, also those of encoders.
+    Loading widens them again. This works for every folder of ours, also those of encoders.
 
     Args:
         source: A folder with `model.safetensors`.
@@ -103,11 +103,12 @@ def copy_in_half_precision(source: Path, folder: Path) -> None:
 
     Raises:
         MissingInputError: If the weights are not there.
-        InputError: If they cannot be read, or one is beyond the range of 16-bit floats.
+        InputError: If they cannot be read, or one is NaN or beyond the range of 16-bit floats.
     """
     path = source / WEIGHTS_NAME
-    if not path.is_file():
-        raise MissingInputError(f"{path} is not there; wanted a folder that training wrote")
+    for needed in (path, source / CONFIG_NAME):
+        if not needed.is_file():
+            raise MissingInputError(f"{needed} is not there; wanted a folder that training wrote")
     if folder.resolve() == source.resolve():
         raise InputError(f"{folder} holds the weights to copy; wanted another folder for the copy")
     with one_line_if_unreadable(path):
@@ -116,11 +117,11 @@ def copy_in_half_precision(source: Path, folder: Path) -> None:
         if tensor.is_floating_point():
             state[name] = tensor.to(torch.float16)
             if not state[name].isfinite().all():
-                raise InputError(f"{path}: {name} holds what a 16-bit float cannot")
-    with replaced_when_done(folder / WEIGHTS_NAME) as temporary:
-        save_file(state, temporary, metadata={"format": "pt"})
+                raise InputError(f"{path}: {name} has values that no 16-bit float can be, or NaN")
     for beside in sorted(source.glob("*.json")):
         write_bytes(folder / beside.name, beside.read_bytes())
+    with replaced_when_done(folder / WEIGHTS_NAME) as temporary:
+        save_file(state, temporary, metadata={"format": "pt"})
 
 
 def weights_sha256(path_or_name: str | Path) -> str:

@@ -9,6 +9,10 @@ from notagen.notation.lexer import NOTE
 SIGN_OF = {alteration: sign for sign, alteration in ALTERATIONS.items()}
 """The accidental of each alteration, in semitones."""
 
+EVENT, BARLINE, TIE, TIE_ALL = range(-4, 0)
+"""What happens in a voice besides notes: a note, chord or rest begins; a bar ends, or another key
+begins; the last note of the event is tied to the next event; all its notes are."""
+
 _signature = cache(signature_alteration)
 
 Tied = tuple[Place, tuple[int, int]]
@@ -27,22 +31,23 @@ class Accidentals:
         """Of what reaches out from it to the next."""
         self._event: list[Tied] = []
 
-    def begin_event(self) -> None:
-        """A note, chord or rest begins: what the one before tied reaches it, and no further."""
-        self._event = []
-        if self._tying or self.tied:
-            self.tied, self._tying = self._tying, {}
+    def happens(self, what: int) -> list[Tied]:
+        """Note what is no note: `EVENT`, `BARLINE`, `TIE` or `TIE_ALL`; return what it ties.
 
-    def end_bar(self) -> None:
-        """A bar ends, or another key begins."""
-        if self._in_bar:
-            self._in_bar = {}
-
-    def tie(self, *, last_only: bool) -> list[Tied]:
-        """Tie the notes of this event, or just the last one, to the next event; return them."""
-        tied = self._event[-1:] if last_only else self._event
-        self._tying.update(tied)
-        return tied
+        What an event ties reaches the next one, and no further.
+        """
+        if what == EVENT:
+            self._event = []
+            if self._tying or self.tied:
+                self.tied, self._tying = self._tying, {}
+        elif what == BARLINE:
+            if self._in_bar:
+                self._in_bar = {}
+        else:
+            tied = self._event[-1:] if what == TIE else self._event
+            self._tying.update(tied)
+            return tied
+        return []
 
     def implied(self, place: Place, key: int, *, grace: bool) -> int:
         """Return the alteration of a note without a sign; graces are never at the end of a tie.

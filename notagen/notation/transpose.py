@@ -13,7 +13,16 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from notagen.foundation.errors import NotationError
-from notagen.notation.accidentals import SIGN_OF, Accidentals, format_place, read_pitch
+from notagen.notation.accidentals import (
+    BARLINE,
+    EVENT,
+    SIGN_OF,
+    TIE,
+    TIE_ALL,
+    Accidentals,
+    format_place,
+    read_pitch,
+)
 from notagen.notation.interleave import is_interleaved
 from notagen.notation.keys import (
     CHORD_SYMBOL,
@@ -30,8 +39,8 @@ _FIELD_LINE = re.compile(r"[A-Za-z]:")
 _LONGEST_SYMBOL = 40
 """Characters of a chord symbol; what is longer are words, and no pattern is tried on them."""
 
-# what besides notes happens in a voice; notes are their symbol's number, from 0 on
-_EVENT, _BARLINE, _TIE, _TIE_ALL, _GRACE, _GRACE_END = range(-6, 0)
+# what else happens in a voice; notes are their symbol's number, from 0 on
+_GRACE, _GRACE_END = EVENT - 1, EVENT - 2
 
 
 def transpose(abc: str, key: str) -> str:
@@ -105,17 +114,13 @@ class _Voice:
 
     def happens(self, what: int) -> None:
         self.happenings.append(what)
-        if what == _EVENT:
-            self.page.begin_event()
-        elif what == _BARLINE:
-            self.page.end_bar()
-        elif what in (_TIE, _TIE_ALL):
-            self.page.tie(last_only=what == _TIE)
+        if what >= EVENT:
+            self.page.happens(what)
 
     def set_key(self, fifths: int) -> None:
         self.key = fifths
         self.keys.add(fifths)
-        self.happens(_BARLINE)
+        self.happens(BARLINE)
 
 
 class _Template:
@@ -165,12 +170,8 @@ class _Template:
         """Yield each note of a voice: its place among the texts, and how it is written there."""
         page, in_grace, texts = Accidentals(), False, iter(voice.texts)
         for what in voice.happenings:
-            if what == _EVENT:
-                page.begin_event()
-            elif what == _BARLINE:
-                page.end_bar()
-            elif what in (_TIE, _TIE_ALL):
-                page.tie(last_only=what == _TIE)
+            if EVENT <= what < 0:
+                page.happens(what)
             elif what < 0:
                 in_grace = what == _GRACE
             elif isinstance(note := symbols[what], _Note):
@@ -226,7 +227,7 @@ class _Reader:
     def _rest_in_others(self, voices: set[str]) -> None:
         """A voice that is missing from a bar rests there: no tie reaches over it."""
         for name in self._tying - voices:
-            self._template.voices[name].happens(_EVENT)
+            self._template.voices[name].happens(EVENT)
         self._tying &= voices
 
     def _music(self, line: str, start: int) -> set[str]:
@@ -250,21 +251,21 @@ class _Reader:
                 continue
             elif kind == "note":
                 if not (in_chord or in_grace):
-                    voice.happens(_EVENT)
+                    voice.happens(EVENT)
                 self._note(text, start, voice, in_grace)
             elif kind == "chord_close":
                 in_chord = False
             elif kind == "barline":
-                voice.happens(_BARLINE)
+                voice.happens(BARLINE)
             elif kind == "chord_open" or (kind == "rest" and not in_chord):
                 in_chord = kind == "chord_open"
                 if not in_grace:
-                    voice.happens(_EVENT)
+                    voice.happens(EVENT)
             elif kind in ("grace_open", "grace_close"):
                 in_grace = kind == "grace_open"
                 voice.happens(_GRACE if in_grace else _GRACE_END)
             elif kind == "tie" and not in_grace:
-                voice.happens(_TIE if in_chord else _TIE_ALL)
+                voice.happens(TIE if in_chord else TIE_ALL)
                 self._tying.add(self._voice)
             elif (
                 kind == "string"

@@ -6,6 +6,7 @@ head of its file (Humdrum). Spelling and period of the composers stand in compos
 
 import csv
 import dataclasses
+import hashlib
 import json
 import logging
 import re
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from anyascii import anyascii
 
@@ -59,6 +60,16 @@ class Collection:
     def url(self, base: str) -> str:
         """Return the address of the archive."""
         return f"{base.rstrip('/')}/{self.repository}/zip/{self.commit}"
+
+
+class _Score(NamedTuple):
+    """A file of a collection."""
+
+    collection: str
+    path: PurePosixPath
+    """In the repository."""
+    match: re.Match[str]
+    """What the path says."""
 
 
 COLLECTIONS = {
@@ -142,22 +153,23 @@ def fetch_collections(
     """
     folders = {name: _fetch(name, downloads, base) for name in names}
     scores = {
-        f"{name}/{path}": (name, path, match)
+        f"{name}/{path}": _Score(name, path, match)
         for name, folder in folders.items()
         for path, match in _matches(COLLECTIONS[name], folder)
     }
     if metadata is None:
         known: dict[str, dict[str, str]] = {key: {} for key in _by_themselves(scores)}
     else:
-        known = read_metadata(metadata, scores.keys())
+        within = tuple(f"{name}/" for name in names)
+        known = read_metadata(metadata, scores.keys(), within=within)
     named = {key: PurePosixPath(key) if len(names) > 1 else scores[key][1] for key in known}
     ids = unique_ids(named.values())
     pieces = []
     for key, facts in sorted(known.items()):
         name, path, match = scores[key]
         piece = _piece(name, path, match, folders[name], ids[named[key]])
-        told: dict[str, Any] = {**facts}
-        pieces.append(dataclasses.replace(piece, **told))
+        fields: dict[str, Any] = {**facts}  # of several types, for all that mypy knows
+        pieces.append(dataclasses.replace(piece, **fields))
     return pieces
 
 
@@ -166,7 +178,8 @@ def _fetch(name: str, downloads: Path, base: str) -> Path:
     collection = COLLECTIONS[name]
     stem = f"{name}-{collection.commit[:12]}"
     archive, record = downloads / f"{stem}.zip", downloads / f"{stem}.json"
-    folder = downloads / stem
+    # what is unpacked depends on the layout
+    folder = downloads / f"{stem}-{hashlib.sha256(collection.layout.encode()).hexdigest()[:8]}"
     if not folder.is_dir():
         if not (archive.is_file() and record.is_file()):
             digest = download(collection.url(base), archive)
@@ -180,10 +193,6 @@ def _fetch(name: str, downloads: Path, base: str) -> Path:
     return folder
 
 
-Score = tuple[str, PurePosixPath, re.Match[str]]
-"""Of a file: its collection's name, its path there, and what its path says."""
-
-
 def _matches(collection: Collection, folder: Path) -> Iterator[tuple[PurePosixPath, re.Match[str]]]:
     for file in sorted(folder.rglob("*")):
         path = PurePosixPath(file.relative_to(folder).as_posix())
@@ -192,7 +201,7 @@ def _matches(collection: Collection, folder: Path) -> Iterator[tuple[PurePosixPa
             yield path, match
 
 
-def _by_themselves(scores: Mapping[str, Score]) -> Iterator[str]:
+def _by_themselves(scores: Mapping[str, _Score]) -> Iterator[str]:
     """Yield the keys of what is taken without metadata: of each piece the first edition."""
     taken: set[tuple[str, ...]] = set()
     for key, (name, path, match) in scores.items():

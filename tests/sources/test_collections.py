@@ -162,6 +162,7 @@ def test_a_list_says_which_pieces_and_what_they_are(
         {"path": "chopin-first-editions/kern/006-1b-Sm-002.krn", "work": "Op. 6", "title": "No. 1"},
         {"path": "chopin-first-editions/kern/074-1-G-001.krn", "period": "Classical"},
         {"path": "chopin-first-editions/kern/999.krn"},
+        {"path": "polish-scores/passed-over.krn"},
     ]
     listed.write_text("".join(json.dumps(line) + "\n" for line in lines))
     name = "chopin-first-editions"
@@ -171,7 +172,7 @@ def test_a_list_says_which_pieces_and_what_they_are(
         ("Chopin, Frederic", "Romantic", "Keyboard", "No. 1", "Op. 6"),
         ("Chopin, Frederic", "Classical", "Art Song", None, f"{name}/074"),
     ]
-    assert "1 lines name files that are not there, such as" in caplog.text
+    assert "that it names and that are not there: 1, such as" in caplog.text
 
 
 def test_a_song_filed_under_its_editor_is_taken_where_it_is_listed(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_lines_of_absent_files_are_counted(scores: Path, caplog: pytest.LogCaptu
         scores, {"path": "no.mxl", "work": "x"}, {"path": "../scores/b/x.XML", "work": "x"}
     )
     assert all(piece.work != "x" for piece in folder_pieces(scores, path))
-    assert "2 lines name files that are not there, such as 'no.mxl'" in caplog.text
+    assert "that it names and that are not there: 2, such as 'no.mxl'" in caplog.text
 
 
 def test_other_formats_are_found_and_midi_is_warned_of_once(

@@ -55,7 +55,6 @@ def generate(
     command = [
         *(*launcher, str(ROOT / "inference" / "generate.py")),
         *("--weights", str(place / "weights.pth"), "--out", str(place / "out")),
-        *("--score-reference", str(place / "real")),
         *("--candidates", str(CANDIDATES), *FLAGS, *flags),
     ]
     return subprocess.run(
@@ -84,7 +83,7 @@ def plain(place: Path) -> list[Generated]:
 
 
 def test_two_processes_keep_the_best_of_what_a_plain_run_writes(place: Path) -> None:
-    done = generate(place, launcher=TORCHRUN)
+    done = generate(place, "--score-reference", str(place / "real"), launcher=TORCHRUN)
     assert done.returncode == 0, done.stderr
     candidates = plain(place)
     score = score_with(Extractor(WEIGHTS).features, read_reference(place / "real"))
@@ -109,7 +108,20 @@ def test_a_run_goes_on_and_says_json_lines(place: Path) -> None:
     before = records(place)
     lines = place / "out" / "generations.jsonl"
     lines.write_text("".join(f"{json.dumps(record)}\n" for record in before[:2]) + '{"torn')
-    done = generate(place, "--json")
+    done = generate(place, "--score-reference", str(place / "real"), "--json")
     assert done.returncode == 0, done.stderr
     assert [json.loads(line) for line in done.stdout.splitlines()] == records(place)
     assert [r | {"seconds": 0} for r in records(place)] == [r | {"seconds": 0} for r in before]
+
+
+def test_without_real_pieces_those_that_the_encoder_learned_from_count(place: Path) -> None:
+    # the later value of a flag counts
+    done = generate(place, "--out", str(place / "default"))
+    assert done.returncode == 0, done.stderr
+    text = (place / "default" / "generations.jsonl").read_text()
+    found = [json.loads(line) for line in text.splitlines()]
+    score = score_with(Extractor(WEIGHTS).features, read_reference(WEIGHTS / "reference.npz"))
+    candidates = plain(place)
+    for record in found:
+        own = candidates[CANDIDATES * record["index"] :][:CANDIDATES]
+        assert record["candidates"] == pytest.approx([score(piece) for piece in own], abs=1e-6)

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import runpy
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from notagen.foundation.features import read_features
 from notagen.notation.clean import clean
 from notagen.notation.interleave import interleave
 from notagen.notation.musicxml import musicxml_to_abc
+from notagen.sources.collections import COLLECTIONS
 from notagen.sources.music21_corpus import corpus_folder
 from tests.stages.launching import ROOT
 
@@ -63,6 +65,11 @@ def test_all_scores_that_were_learned_from_are_listed_with_their_licence() -> No
     assert len({line["path"] for line in lines}) == len(lines) == 2622
     assert {line["licence"] for line in lines} == {"CC0-1.0", "CC-BY-4.0"}
     assert all(line["work"] and line["composer"] for line in lines)
+    for line in lines:
+        name, path = line["path"].split("/", 1)
+        assert re.fullmatch(COLLECTIONS[name].layout, path)
+    with np.load(WEIGHTS / "clamp-mini" / "reference.npz") as means:
+        assert means["sizes"].sum() == 2370
 
 
 def test_wrong_notes_lower_the_score(chorales: list[str]) -> None:
@@ -101,4 +108,6 @@ def test_from_pieces_to_scores_and_searches_without_real_ones(
         "4_score.py", "--folder", str(features), "--query", "Baroque, Bach", "--num-found", "3"
     )
     assert len(found.splitlines()) == 3
-    assert run("4_score.py", "--folder", str(features), "--query", "bwv66.6").splitlines()
+    alike = run("4_score.py", "--folder", str(features), "--query", "bwv66.6").splitlines()
+    assert len(alike) == 7
+    assert not any("bwv66.6" in line for line in alike)
