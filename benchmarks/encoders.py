@@ -216,7 +216,7 @@ def _found(
     likeness = unit(features) @ unit(words).T
     own = likeness[np.arange(len(wanted)), list(wanted)]
     share = float(np.mean((likeness > own[:, None]).sum(1) < TOP))
-    chance = TOP / len(texts)
+    chance = min(1.0, TOP / len(texts))
     return [name, str(len(texts)), f"{share:.1%}", f"{chance:.1%}", f"{share / chance:.1f}"]
 
 

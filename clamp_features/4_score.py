@@ -8,8 +8,10 @@ Every setting is a flag:  python 4_score.py --help
 """
 
 import json
+import os
 import sys
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import torch
@@ -19,7 +21,13 @@ from notagen.evaluation.pieces import find_pieces
 from notagen.evaluation.plots import plot_scores
 from notagen.extraction import SUFFIXES, encode_file
 from notagen.features.extract import Extractor
-from notagen.features.scoring import judge, judge_reference, read_reference, write_means
+from notagen.features.scoring import (
+    MEANS_SUFFIX,
+    judge,
+    judge_reference,
+    read_reference,
+    write_means,
+)
 from notagen.features.similarity import average_score, score_of_averages, search
 from notagen.foundation.config import run_stage
 from notagen.foundation.errors import InputError, MissingInputError, ScoreError
@@ -38,8 +46,8 @@ from notagen.stages.features import ScoreConfig
 
 def main(config: ScoreConfig) -> None:
     """Write the scores of a folder of features, or print what a search finds."""
-    if config.query:
-        print_found(config)
+    if config.query is not None:
+        print_found(config, config.query)
         return
     reference = read_reference(config.reference_features, config.reference_index)
     if config.means:
@@ -70,37 +78,57 @@ def main(config: ScoreConfig) -> None:
     # features of a file of means stand for many pieces each
     sets = features.matrix, reference.mean[np.newaxis]
     print(f"extractor {features.extractor} (weights {features.weights_sha256})")
+    num_real = len(reference.labels) if reference.sizes is None else sum(reference.sizes)
+    print(f"beside {num_real:,} real pieces, {config.reference_features}; 95 % intervals")
     print(f"average score {average_score(*sets):.4f} (NotaGen's: mean of cosines to the mean)")
     print(f"score of averages {score_of_averages(*sets):.4f} (CLaMP 2's: cosine of two means)\n")
     print(format_scores(judged, asked, real, seed=config.seed))
     print(f"\neach piece has its line in {config.out / 'scores.jsonl'}; scores.png shows them all")
 
 
-def print_found(config: ScoreConfig) -> None:
+def print_found(config: ScoreConfig, query: str) -> None:
     """Print the pieces of a folder most like the query."""
-    folder = read_features(config.folder or config.reference_features)
-    if config.query in folder.names:
-        query = folder.matrix[folder.names.index(config.query)]
+    place = config.folder or config.reference_features
+    if place.suffix == MEANS_SUFFIX:
+        raise InputError(f"{place} holds means; wanted a folder of 3_extract.py to search in")
+    folder = read_features(place)
+    # a name may be given without the folders before it
+    named = [name for name in folder.names if query in (name, name.rpartition("/")[2])]
+    if len(named) == 1:
+        vector = folder.matrix[folder.names.index(named[0])]
+        what = f"the piece {named[0]}"
     else:
-        query = encode(config, folder)
+        named = []
+        vector = encode(config, query, folder)
+        what = f"the file {query}" if is_path(query) else f"the words {query!r}"
     # a piece of the folder is most like itself
-    found = [one for one in search(query, folder, config.num_found + 1) if one.name != config.query]
+    alike = search(vector, folder, len(folder.names))
+    found = [one for one in alike if one.name not in named]
+    usual = median(one.similarity for one in found) if found else 0.0
+    print(f"{len(found)} pieces beside {what}, cosines (half of all are below {usual:.4f}):")
     for one in found[: config.num_found]:
         print(f"{one.similarity:.4f}  {one.name}")
 
 
-def encode(config: ScoreConfig, folder: FeatureSet) -> Features:
+def is_path(query: str) -> bool:
+    """Tell whether a query means a file."""
+    return Path(query).suffix.lower() in SUFFIXES or os.path.exists(query)  # noqa: PTH110 -- words may be longer than a path
+
+
+def encode(config: ScoreConfig, query: str, folder: FeatureSet) -> Features:
     """Return the feature of a file or of words, (H,), beside which the folder's stand."""
-    path = Path(config.query)
-    is_file = path.suffix.lower() in SUFFIXES
+    path = Path(query)
+    is_file = is_path(query)
     if is_file and not path.is_file():
-        raise MissingInputError(f"{path} is not there; wanted a file, words, or a piece's name")
+        raise MissingInputError(f"{path} is no file; wanted a file, words, or a piece's name")
+    if is_file and path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path}: wanted a file that ends with {', '.join(sorted(SUFFIXES))}")
     fastest = torch.accelerator.current_accelerator(check_available=True)
     device = find_device(config.device, fastest or torch.device("cpu"))
     extractor = Extractor(config.weights, device=device)
     check_made_by(folder, extractor.name, extractor.weights_sha256)
     if not is_file:
-        return extractor.text_features(config.query)
+        return extractor.text_features(query)
     try:
         return encode_file(path, extractor)
     except ScoreError as error:

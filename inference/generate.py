@@ -30,6 +30,7 @@ from tqdm import tqdm
 from notagen.candidates import Score, gather, keep_best, load_score
 from notagen.exports import GenerationFolder, best_piece
 from notagen.features.scoring import PROMPTS, read_reference
+from notagen.features.weights import encoder_file
 from notagen.foundation.config import run_stage
 from notagen.foundation.index import GENERATIONS
 from notagen.generation.engine import Generated, Generator
@@ -59,7 +60,8 @@ def main(config: GenerateConfig) -> None:
         "precision": precision,
     }
     reference = None
-    if config.candidates > 1:
+    if config.candidates > 1 and config.score_weights:
+        encoder_file(config.score_weights)  # if they are missing, so is what they make
         reference = read_reference(config.reference_folder)
         if processes.is_main_process and not any(reference.labels):
             print(
@@ -217,7 +219,7 @@ def describe(record: dict[str, Any]) -> str:
         state += f"; cut off by {record['reason']}"
     if "candidates" in record:
         scores = ", ".join("none" if s is None else f"{s:.3f}" for s in record["candidates"])
-        state += f"; number {record['candidate'] + 1} of the scores {scores}"
+        state += f"; the best of {len(record['candidates'])} candidates, scores {scores}"
     return f"{record['name']}: {record['patches']} patches, {record['seconds']:.0f} s; {state}"
 
 
@@ -229,6 +231,8 @@ def summarise(folder: GenerationFolder) -> None:
         f"{len(records)} pieces: {counts['parses']} parse as written, {counts['aligned']} have "
         f"aligned bars, {counts['converts']} convert; {folder.folder / GENERATIONS} says more"
     )
+    if scores := [record["score"] for record in records if "score" in record]:
+        print(f"mean score {sum(scores) / len(scores):.3f}, best {max(scores):.3f}")
     if best := best_piece(records):
         print(f"the soundest of this run, {best['n_bars']} bars:")
         for path in best["files"]:

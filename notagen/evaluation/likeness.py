@@ -37,10 +37,10 @@ def format_scores(
     Args:
         judged: Generated pieces.
         asked: The prompt of each.
-        real: Real ones, each left out of the means that it was compared with.
+        real: Real ones, each left out of the means that it was compared with; may be none.
         seed: Of the resamples of the 95 % intervals.
     """
-    sets = {"generated": judged, "real": real}
+    sets = {"generated": judged} | ({"real": real} if real else {})
     rows = [["", *(f"{len(found)} {title}" for title, found in sets.items())]]
     for kind, field in (("score", "score"), ("score beside its kind", "prompt_score")):
         values = [[getattr(one, field) for one in found] for found in sets.values()]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 
 from torch import Tensor
 
@@ -76,4 +77,6 @@ def one_line_if_unreadable(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # a damaged file fails in dozens of ways, and none is documented
         reason = str(error).strip().splitlines() or [type(error).__name__]
+        if isinstance(error, UnpicklingError):  # torch advises to trust the file
+            reason = ["damaged, or more in it than tensors"]
         raise InputError(f"{path}: found no readable weights: {reason[0]}") from error

@@ -29,7 +29,7 @@ class ScoreConfig:
     features, or, where there is none, all pieces without prompts."""
     shrinkage: float = SHRINKAGE
     """Pieces of the wider group that the mean of a prompt's real pieces is mixed with."""
-    query: str = ""
+    query: str | None = None
     """Search instead: words, a file that 3_extract.py reads, or the name of a piece in the
     folder."""
     folder: Path | None = None

@@ -25,9 +25,9 @@ def test_a_table_of_prompts_beside_real_pieces() -> None:
     ]
     text = format_scores(judged, [SONG, None, SONG], [], seed=0)
     everything, prompts = (part.splitlines() for part in text.split("\n\n"))
-    assert everything[0].split() == ["3", "generated", "0", "real"]
+    assert everything[0].split() == ["3", "generated"]
     assert everything[1].startswith("score")
-    assert everything[1].split()[1:] == ["0.500", "(0.250", "to", "0.750)", "-"]
+    assert everything[1].split()[1:] == ["0.500", "(0.250", "to", "0.750)"]
     assert [line.split("  ")[0].strip() for line in prompts] == ["pieces", "1", "2"]
     assert prompts[1].split() == ["1", "0.500", "0.500", "9", "of", "all", "anything"]
     assert prompts[2].endswith("3 of Romantic / Art Song  Romantic / Schubert, Franz / Art Song")

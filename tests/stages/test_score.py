@@ -137,6 +137,7 @@ def test_a_file_of_means_gives_the_same_figures(
         ("{}/tune.abc", ["c", "b", "a", "d"]),
         ("{}/words.txt", ["d", "c", "a", "b"]),
         ("interleaved/a", ["b", "c", "d"]),
+        ("a", ["b", "c", "d"]),
     ],
 )
 def test_a_search_finds_the_nearest(
@@ -147,7 +148,10 @@ def test_a_search_finds_the_nearest(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     score("--query", query.format(tmp_path), "--num-found", str(len(found)))
-    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    heading, *rows = capsys.readouterr().out.splitlines()
+    kind = "words" if " " in query else "file" if "." in query else "piece"
+    assert f" pieces beside the {kind} " in heading
+    lines = [line.split() for line in rows]
     similarities = [float(similarity) for similarity, _ in lines]
     assert similarities == sorted(similarities, reverse=True)
     assert similarities[0] > 0.8
@@ -156,7 +160,7 @@ def test_a_search_finds_the_nearest(
     assert names[:2] == found[:2]
     assert sorted(names) == sorted(found)
     score("--query", query.format(tmp_path), "--num-found", "1")
-    assert capsys.readouterr().out.split()[1:] == [f"interleaved/{found[0]}"]
+    assert capsys.readouterr().out.split()[-1] == f"interleaved/{found[0]}"
 
 
 @pytest.mark.parametrize(
@@ -164,8 +168,11 @@ def test_a_search_finds_the_nearest(
     [
         (("--generation-features", "{}/other"), "found features of m3 (weights cd, width 3)"),
         (("--query", "words", "--folder", "{}/other"), "found features of m3 (weights cd), wan"),
-        (("--query", "absent.mxl"), "absent.mxl is not there; wanted a file, words, or a piece"),
+        (("--query", "absent.mxl"), "absent.mxl is no file; wanted a file, words, or a piece"),
         (("--query", "{}/empty.abc"), "{}/empty.abc: found"),
+        (("--query", "{}/real"), "{}/real is no file; wanted a file, words, or a piece"),
+        (("--query", "{}/index.jsonl"), "{}/index.jsonl: wanted a file that ends with .abc"),
+        (("--query", "a", "--folder", "{}/means.npz"), "{}/means.npz holds means; wanted a fol"),
         (("--reference-index", "absent.jsonl"), "absent.jsonl is not there; data/ writes it"),
     ],
 )
