@@ -105,7 +105,10 @@ def print_found(config: ScoreConfig, query: str) -> None:
     alike = search(vector, folder, len(folder.names))
     found = [one for one in alike if one.name not in named]
     usual = median(one.similarity for one in found) if found else 0.0
-    print(f"{len(found)} pieces beside {what}, cosines (half of all are below {usual:.4f}):")
+    print(
+        f"{len(found)} pieces beside {what}, cosines (half of all are below {usual:.4f}):",
+        file=sys.stderr,
+    )
     for one in found[: config.num_found]:
         print(f"{one.similarity:.4f}  {one.name}")
 

@@ -148,10 +148,10 @@ def test_a_search_finds_the_nearest(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     score("--query", query.format(tmp_path), "--num-found", str(len(found)))
-    heading, *rows = capsys.readouterr().out.splitlines()
+    said = capsys.readouterr()
     kind = "words" if " " in query else "file" if "." in query else "piece"
-    assert f" pieces beside the {kind} " in heading
-    lines = [line.split() for line in rows]
+    assert f" pieces beside the {kind} " in said.err
+    lines = [line.split() for line in said.out.splitlines()]
     similarities = [float(similarity) for similarity, _ in lines]
     assert similarities == sorted(similarities, reverse=True)
     assert similarities[0] > 0.8
