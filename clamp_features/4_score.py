@@ -93,12 +93,14 @@ def print_found(config: ScoreConfig, query: str) -> None:
         raise InputError(f"{place} holds means; wanted a folder of 3_extract.py to search in")
     folder = read_features(place)
     # a name may be given without the folders before it
-    named = [name for name in folder.names if query in (name, name.rpartition("/")[2])]
-    if len(named) == 1:
+    shortened = [name for name in folder.names if name.rpartition("/")[2] == query]
+    named = [query] if query in folder.names else shortened
+    if len(named) > 1:
+        raise InputError(f"{query!r} is the name of {' and '.join(named[:2])}; wanted one of these")
+    if named:
         vector = folder.matrix[folder.names.index(named[0])]
         what = f"the piece {named[0]}"
     else:
-        named = []
         vector = encode(config, query, folder)
         what = f"the file {query}" if is_path(query) else f"the words {query!r}"
     # a piece of the folder is most like itself

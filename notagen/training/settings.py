@@ -155,7 +155,7 @@ class M3TrainConfig(PatchRunConfig):
     opening_epochs: int = 0
     """Epochs in which fewer of the selected patches are hidden or shuffled, in the n-th of N
     n / (N + 1) of them: the others can be read off. A small model that cannot yet tell a hidden
-    patch from its surroundings otherwise learns to leave its vectors out, and that is the end."""
+    patch from its surroundings may otherwise learn to leave its vectors out for good."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -163,6 +163,19 @@ def test_a_search_finds_the_nearest(
     assert capsys.readouterr().out.split()[-1] == f"interleaved/{found[0]}"
 
 
+def test_a_whole_name_goes_before_a_shortened_one_and_a_doubtful_one_is_refused(
+    score: Score, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "x/a", "x/b", "y/b"):
+        write_feature(tmp_path / "names", name, np.eye(3)[len(name) % 3])
+    write_features_info(tmp_path / "names", extractor="m3", weights_sha256="ab")
+    flags = ("--folder", str(tmp_path / "names"), "--query")
+    score(*flags, "a")
+    assert "beside the piece a, " in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="'b' is the name of x/b and y/b; wanted one of these"):
+        score(*flags, "b")
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
