@@ -27,7 +27,7 @@ from benchmarks.report import table
 from benchmarks.training import read_texts
 from notagen.features.clamp import Clamp, ClampConfig
 from notagen.features.encoder import EncoderBlock
-from notagen.features.extract import encode_pieces
+from notagen.features.extract import TOGETHER, encode_pieces
 from notagen.features.form import prepare
 from notagen.features.packed import pack_encoder
 from notagen.features.patches import PAD, MusicTokenizer, Patches
@@ -169,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pieces", type=int, default=24, help="of 67 to 347 patches (default 24)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--batch", type=int, default=512, help="patches at once (default 512)")
+    parser.add_argument("--batch", type=int, default=TOGETHER, help="patches at once")
     parser.add_argument("--quick", action="store_true", help="seconds: tiny model, one round")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)

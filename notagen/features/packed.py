@@ -28,6 +28,8 @@ from notagen.tokenizer.vocabulary import SIZE
 
 ROWS = 512
 """Patches that the layers are packed for; they compute any number."""
+KEYS = 16
+"""A processor's 16-bit attention is up to a third faster where its keys are a multiple of these."""
 
 Norm = tuple[Tensor, Tensor]
 
@@ -45,10 +47,13 @@ class PackedEncoderBlock:
     norm_2: Norm
 
     def __call__(self, x: Tensor, lengths: list[int], attention_type: torch.dtype) -> Tensor:
-        """Return the layer's output, (N, H) like `x`, which holds segments of these lengths."""
-        gathered = attend(self.qkv(x).to(attention_type), lengths)
-        x = normalise(x + self.output(gathered), self.norm_1, NORM_EPS)
-        return normalise(x + self.contract(self.expand(x)), self.norm_2, NORM_EPS)
+        """Return the layer's output, (N, H) like `x`, which holds segments of these lengths.
+
+        What `x` holds is overwritten.
+        """
+        gathered = attend(self.qkv(x), lengths, attention_type)
+        x = normalise(x.add_(self.output(gathered)), self.norm_1, NORM_EPS)
+        return normalise(x.add_(self.contract(self.expand(x))), self.norm_2, NORM_EPS)
 
 
 @dataclass(frozen=True)
@@ -79,9 +84,8 @@ class PackedEncoder:
 
     def _averages(self, segments: Sequence[Patches]) -> Tensor:
         lengths = [len(segment) for segment in segments]
-        places = torch.cat([torch.arange(length) for length in lengths])
-        x = self._embed(np.concatenate(segments)) + self.positions[places.to(self.bias.device)]
-        x = normalise(x, self.norm, NORM_EPS)
+        positions = torch.cat([self.positions[:length] for length in lengths])
+        x = normalise(self._embed(np.concatenate(segments)) + positions, self.norm, NORM_EPS)
         for block in self.blocks:
             x = block(x, lengths, self.attention_type)
         return torch.stack([rows.mean(0) for rows in torch.split(x, lengths)])
@@ -142,17 +146,19 @@ def pack_encoder(encoder: MusicEncoder, precision: Precision) -> PackedEncoder:
         )
 
 
-def attend(qkv: Tensor, lengths: list[int]) -> Tensor:
-    """Return what each patch gathers from its own segment, (N, H).
+def attend(qkv: Tensor, lengths: list[int], type_: torch.dtype) -> Tensor:
+    """Return what each patch gathers from its own segment, (N, H) of the given type.
 
     Args:
-        qkv: Queries, keys and values, (N, 3 H), of segments one behind the other.
+        qkv: Queries, keys and values, (N, 3 H) of any float type, of segments one behind the other.
         lengths: Patches of each.
+        type_: In which the products are computed.
     """
     if qkv.device.type == "cpu":
-        return torch.cat([_attend(rows[None], None)[0] for rows in torch.split(qkv, lengths)])
+        gathered = [_attend_one(rows, type_) for rows in torch.split(qkv, lengths)]
+        return torch.cat(gathered) if len(gathered) > 1 else gathered[0]
     # there the start of a computation costs more than padding does
-    return attend_padded(qkv, lengths)
+    return attend_padded(qkv.to(type_), lengths)
 
 
 def attend_padded(qkv: Tensor, lengths: list[int]) -> Tensor:
@@ -163,10 +169,23 @@ def attend_padded(qkv: Tensor, lengths: list[int]) -> Tensor:
     return _attend(padded, real[:, None, None])[real]
 
 
-def _attend(qkv: Tensor, mask: Tensor | None) -> Tensor:
-    """Return attention of all to all real ones, (B, P, H), of (B, P, 3 H)."""
+def _attend_one(qkv: Tensor, type_: torch.dtype) -> Tensor:
+    """Return the same for one segment."""
+    length, width = qkv.shape
+    beyond = -length % KEYS if type_ != torch.float32 else 0
+    if not beyond:
+        return _attend(qkv.to(type_)[None], None)[0]
+    padded = torch.empty(1, length + beyond, width, dtype=type_)
+    padded[0, :length], padded[0, length:] = qkv, 0
+    mask = torch.zeros(length + beyond, dtype=type_)
+    mask[length:] = -torch.inf
+    return _attend(padded, mask[None, None, None], queries=length)[0]
+
+
+def _attend(qkv: Tensor, mask: Tensor | None, queries: int | None = None) -> Tensor:
+    """Return attention of the first `queries`, or all, to all, (B, queries, H), of (B, P, 3 H)."""
     batch, length, width = qkv.shape
     parts = qkv.view(batch, length, 3, width // 3 // HEAD_SIZE, HEAD_SIZE).permute(2, 0, 3, 1, 4)
-    queries, keys, values = parts.unbind()
-    gathered = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+    asking, keys, values = parts.unbind()
+    gathered = F.scaled_dot_product_attention(asking[:, :, :queries], keys, values, attn_mask=mask)
     return gathered.transpose(1, 2).flatten(2)

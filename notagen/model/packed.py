@@ -251,7 +251,9 @@ class _PlainLinear:
 
     def __call__(self, x: Tensor) -> Tensor:
         out = F.linear(x.to(self.weight.dtype), self.weight, self.bias)
-        return F.gelu(out, approximate=self.gelu) if self.gelu else out
+        if self.gelu:
+            torch.ops.aten.gelu_(out, approximate=self.gelu)
+        return out
 
 
 class _OneDnnLinear:

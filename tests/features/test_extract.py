@@ -233,7 +233,12 @@ def test_few_bits_change_little(
 def test_padding_is_never_attended_to() -> None:
     torch.manual_seed(0)
     qkv, lengths = torch.randn(60, 3 * 128), [7, 1, 40, 12]
-    torch.testing.assert_close(attend_padded(qkv, lengths), attend(qkv, lengths))
+    apart = attend(qkv, lengths, torch.float32)
+    torch.testing.assert_close(attend_padded(qkv, lengths), apart)
+    # in 16 bits a segment's keys are padded to whole blocks
+    in_16_bits = attend(qkv, lengths, torch.bfloat16)
+    assert in_16_bits.dtype == torch.bfloat16
+    torch.testing.assert_close(in_16_bits.float(), apart, atol=0.02, rtol=0.02)
 
 
 @pytest.mark.gpu
