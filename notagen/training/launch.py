@@ -17,7 +17,7 @@ Model = TypeVar("Model", bound=nn.Module)
 
 _WHOLE = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU}
 """Launches in which each process holds the whole model."""
-_NEED_WHOLE = ("ema_decay", "lora_rank", "eight_bit_optimizer")
+_NEED_WHOLE = ("ema_decay", "lora_rank", "eight_bit_optimizer", "optimizer")
 """Settings that only work where each process holds the whole model."""
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 """Parameters of glibc's mallopt, from its malloc.h."""
@@ -51,7 +51,8 @@ def check_launch(accelerator: Accelerator, config: RunConfig) -> None:
             f"for each process to hold the whole: launch with --multi_gpu"
         )
     for name in _NEED_WHOLE:
-        if value := getattr(config, name, None):
+        value = getattr(config, name, None)
+        if value and value != "adamw":
             raise InputError(
                 f"{name} = {value!r}, but launched as {kind.value}, which shares the model out; "
                 f"launch with --multi_gpu or leave {name} out"

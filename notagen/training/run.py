@@ -130,6 +130,7 @@ def train(accelerator: Accelerator, task: Task[Model], config: RunConfig) -> Pro
         task.model,
         peak_learning_rate=config.peak_learning_rate,
         weight_decay=config.weight_decay,
+        kind=config.optimizer,
         eight_bit=config.eight_bit_optimizer,
     )
     bare_schedule = make_schedule(

@@ -44,8 +44,11 @@ class RunConfig:
     ema_decay: float | None = None
     """Average the weights over the steps with this decay, such as 0.999; evaluation, best/, last/
     and samples then take the average. None keeps none."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """AdamW, or Muon for the weights of linear layers, with which a new model learns in fewer
+    steps; AdamW then takes the rest."""
     eight_bit_optimizer: bool = False
-    """Hold the optimizer's states in 8 bits, for large models on small GPUs."""
+    """Hold the states of AdamW in 8 bits, for large models on small GPUs."""
     seed: int = 0
     """Of first weights, dropout, order, and all that is drawn of the pieces."""
     eval_steps: int | None = None
@@ -85,6 +88,8 @@ class RunConfig:
         for name in ("peak_learning_rate", "max_gradient_norm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be > 0, got {getattr(self, name)}")
+        if self.optimizer == "muon" and self.eight_bit_optimizer:
+            raise ValueError("eight_bit_optimizer is for optimizer = 'adamw', got 'muon'")
         if self.spike_factor is not None and not self.spike_factor > 1:
             raise ValueError(f"spike_factor must be > 1 or None, got {self.spike_factor}")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:

@@ -95,6 +95,82 @@ def test_fused_steps_are_those_of_plain_adamw(tiny: ModelConfig) -> None:
         torch.testing.assert_close(ours, theirs, atol=2e-4, rtol=0, msg=lambda m, n=name: n + m)
 
 
+def test_muon_takes_the_linear_layers_and_adamw_the_rest(tiny: ModelConfig) -> None:
+    torch.manual_seed(0)
+    ours, plain = NotaGen(tiny), NotaGen(tiny)
+    plain.load_state_dict(ours.state_dict())
+    optimizer = make_optimizer(ours, peak_learning_rate=1e-3, weight_decay=0.1, kind="muon")
+    layers = [m.weight for m in plain.modules() if isinstance(m, nn.Linear)]
+    ids = set(map(id, layers))
+    rest = [w for w in plain.parameters() if w.requires_grad and id(w) not in ids]
+    assert len(layers) == 4 * (tiny.patch_layers + tiny.char_layers)
+    muon = torch.optim.Muon(layers, lr=1e-3, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    adamw = torch.optim.AdamW(
+        [
+            {"params": [w for w in rest if w.ndim >= 2], "weight_decay": 0.1},
+            {"params": [w for w in rest if w.ndim < 2], "weight_decay": 0.0},
+        ],
+        lr=1e-3,
+        fused=True,
+    )
+    schedule = make_schedule(optimizer, "constant", warmup_steps=2, total_steps=9)
+    learn(ours, optimizer, steps=1)
+    for group in (*muon.param_groups, *adamw.param_groups):
+        group["lr"] = 5e-4
+    patches = torch.randint(
+        40, 50, (4, 6, 16), generator=torch.Generator().manual_seed(1), dtype=torch.uint8
+    )
+    plain(patches, torch.ones(4, 6, dtype=torch.bool)).backward()
+    muon.step()
+    adamw.step()
+    for mine, theirs in zip(ours.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    # the schedule's next rate reaches both
+    schedule.step()
+    assert {group["lr"] for group in optimizer.param_groups} == {1e-3}
+
+
+def test_muon_learns(tiny: ModelConfig) -> None:
+    torch.manual_seed(0)
+    model = NotaGen(tiny)
+    optimizer = make_optimizer(model, peak_learning_rate=3e-3, weight_decay=0.0, kind="muon")
+    losses = learn(model, optimizer, steps=60)
+    assert losses[-1] < 2.0 < 4.0 < losses[0]
+
+
+@pytest.mark.usefixtures("forget_accelerator")
+def test_a_run_with_muon_goes_on_exactly(tiny: ModelConfig, tmp_path: Path) -> None:
+    accelerator = Accelerator(cpu=True)
+    losses = []
+    for resumed in (False, True):
+        torch.manual_seed(0)
+        bare = NotaGen(tiny)
+        bare_optimizer = make_optimizer(
+            bare, peak_learning_rate=1e-2, weight_decay=0.1, kind="muon"
+        )
+        bare_schedule = make_schedule(bare_optimizer, "cosine", warmup_steps=2, total_steps=20)
+        model, optimizer, schedule = accelerator.prepare(bare, bare_optimizer, bare_schedule)
+        if resumed:
+            accelerator.load_state(str(tmp_path / "state"))
+        else:
+            for _ in range(5):
+                learn(model, optimizer, steps=1)
+                schedule.step()
+            accelerator.save_state(str(tmp_path / "state"))
+            # nothing but tensors and plain values: no code runs when it is read
+            torch.load(tmp_path / "state" / "optimizer.bin", weights_only=True)
+        seen = []
+        for _ in range(5):
+            seen += learn(model, optimizer, steps=1)
+            schedule.step()
+            rates = {group["lr"] for group in bare_optimizer.param_groups}
+            assert rates == set(schedule.get_last_lr())
+            assert len(rates) == 1
+        losses.append(seen)
+        accelerator.free_memory()
+    assert losses[0] == losses[1]
+
+
 @pytest.mark.parametrize("eight_bit", [False, True])
 def test_frozen_weights_are_left_to_themselves(tiny: ModelConfig, eight_bit: bool) -> None:
     if eight_bit:
