@@ -50,8 +50,8 @@ def main(config: FinetuneConfig) -> None:
         seed=config.seed,
     )
     accelerator.print(
-        f"{len(train_tunes)} tunes to learn from ({train_tunes.num_prompted} name period, composer "
-        f"and instrumentation), {len(eval_tunes)} to measure on; start: {config.weights}; "
+        f"{len(train_tunes)} tunes to learn from ({train_tunes.prompts.total()} name period, "
+        f"composer and instrumentation), {len(eval_tunes)} to measure on; start: {config.weights}; "
         f"{describe_launch(accelerator, model)}"
     )
 

@@ -3,6 +3,7 @@
 On one processor or GPU:  python generate.py
 On several:               accelerate launch --multi_gpu generate.py
 The best of eight each:   python generate.py --candidates 8
+What it can be asked for: python generate.py --list-prompts
 Every setting is a flag:  python generate.py --help
 
 A run that was stopped goes on when the same command is given again.
@@ -16,7 +17,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -32,8 +33,15 @@ from notagen.exports import GenerationFolder, best_piece
 from notagen.features.scoring import PROMPTS, read_reference
 from notagen.features.weights import encoder_file
 from notagen.foundation.config import run_stage
+from notagen.foundation.errors import MissingInputError
 from notagen.foundation.index import GENERATIONS
 from notagen.generation.engine import Generated, Generator
+from notagen.generation.prompt_table import (
+    PROMPT_TABLE,
+    find_prompt,
+    nearest_prompts,
+    read_prompt_table,
+)
 from notagen.generation.prompts import Prompt
 from notagen.model.weights import load_model, weights_sha256
 from notagen.stages import GenerateConfig, find_device
@@ -44,6 +52,16 @@ SURPRISE = 2.5
 
 def main(config: GenerateConfig) -> None:
     """Write this process's share of the pieces, each in every form, and one line about each."""
+    known = read_prompt_table(config.weights)
+    if (config.list_prompts or config.draw_prompts) and not known:
+        raise MissingInputError(
+            f"{config.weights}: found no {PROMPT_TABLE} beside the weights, wanted one as "
+            "finetune/ writes it"
+        )
+    if config.list_prompts:
+        for prompt, count in sorted(known.items(), key=lambda row: (-row[1], str(row[0]))):
+            print(f"{count:5}  {prompt}")
+        return
     # A process whose share is done may wait for days until the last one is
     on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
     processes = PartialState(cpu=on_cpu, timeout=timedelta(days=100))
@@ -52,7 +70,7 @@ def main(config: GenerateConfig) -> None:
     precision = config.precision_on(device)
 
     # What each piece is to be, and which of them are there since an earlier run
-    requests = config.requests(processes.num_processes)
+    requests = config.requests(processes.num_processes, known)
     run: dict[str, Any] = {
         "seed": config.seed,
         "weights_sha256": weights_sha256(config.weights),
@@ -102,7 +120,8 @@ def main(config: GenerateConfig) -> None:
             precision=precision,
         )
         if processes.is_main_process:
-            warn_of_unlearned({requests[index].prompt for index in share}, generator)
+            prompts = {requests[index].prompt for index in share}
+            warn_of_unlearned(prompts, generator, known)
         score = None
         if reference and config.score_weights:
             score = load_score(config.score_weights, reference, device)
@@ -171,17 +190,28 @@ def recorded(
         maker.shutdown()
 
 
-def warn_of_unlearned(prompts: set[Prompt | str | None], generator: Generator) -> None:
-    """Warn of each prompt that the model has most likely not learned."""
+def warn_of_unlearned(
+    prompts: set[Prompt | str | None], generator: Generator, known: Mapping[Prompt, int]
+) -> None:
+    """Warn of each prompt that is not in the weights' table, or without one surprises them."""
     for prompt in prompts:
-        if isinstance(prompt, Prompt) and (nats := generator.prompt_surprise(prompt)) > SURPRISE:
-            print(
-                f"warning: the weights have most likely not learned the prompt {prompt.period} / "
-                f"{prompt.composer} / {prompt.instrumentation} ({nats:.1f} nats a character); for "
-                "a model that was only pretrained, leave period, composer and instrumentation "
-                'empty: --period "" --composer "" --instrumentation ""',
-                file=sys.stderr,
+        if not isinstance(prompt, Prompt) or find_prompt(prompt, known):
+            continue
+        if known:
+            nearest = "; ".join(map(str, nearest_prompts(prompt, known)))
+            warning = (
+                f"the weights have not learned the prompt {prompt}; most like it are {nearest}; "
+                f"--list-prompts shows all {len(known)}"
             )
+        elif (nats := generator.prompt_surprise(prompt)) > SURPRISE:
+            warning = (
+                f"the weights have most likely not learned the prompt {prompt} ({nats:.1f} nats a "
+                "character); for a model that was only pretrained, leave period, composer and "
+                'instrumentation empty: --period "" --composer "" --instrumentation ""'
+            )
+        else:
+            continue
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def stop_when_told(generator: Generator) -> list[float]:

@@ -1,7 +1,9 @@
 """Prompts: three comment lines that say in which style a piece is written."""
 
 import dataclasses
+import random
 import re
+from collections.abc import Mapping
 from typing import Self
 
 from anyascii import anyascii
@@ -36,6 +38,10 @@ class Prompt:
             if not folded or folded.startswith("%"):
                 raise InputError(f"{field.name} must be a name in letters, got {value!r}")
 
+    def __str__(self) -> str:
+        """Return it in one line, for messages."""
+        return f"{self.period} / {self.composer} / {self.instrumentation}"
+
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """Return the prompt a text begins with, or None where it begins with none.
@@ -60,6 +66,19 @@ def prompt_text(prompt: Prompt | str | None) -> str:
         return anyascii(prompt.replace("\r\n", "\n"))
     lines = (prompt.period, prompt.composer, prompt.instrumentation)
     return "".join(f"%{anyascii(line.strip())}\n" for line in lines)
+
+
+def draw_prompts(known: Mapping[Prompt, int], *, count: int, seed: int) -> list[Prompt]:
+    """Return so many prompts, each as likely as its number; drawing more changes none before.
+
+    Args:
+        known: Prompts and their numbers, not empty; their order does not matter.
+        count: How many are drawn, >= 0.
+        seed: Of the draws.
+    """
+    prompts = sorted(known, key=str)
+    rng = random.Random(f"prompts/{seed}")  # noqa: S311 -- no secret
+    return rng.choices(prompts, [known[prompt] for prompt in prompts], k=count)
 
 
 def training_prompt_lines(prompt: Prompt) -> list[str]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from notagen.tokenizer.vocabulary import BOS, EOS, SIZE, check_characters
+from notagen.tokenizer.vocabulary import BOS, EOS, PAD, SIZE, check_characters
 
 Grams = NDArray[np.uint64]
 """N-grams, seven bits a symbol, the newest lowest."""
@@ -102,6 +102,32 @@ def predict(orders: Sequence[Order], text: str) -> tuple[Floats, NDArray[np.bool
         known.append(after)
         below = lower
     return np.stack(predicted), np.stack(known)
+
+
+def continuations(orders: Sequence[Order], symbols: bytes) -> Floats:
+    """Return the probability of each symbol after others, by the longest order, (128,).
+
+    It is what `predict` gives for that symbol there.
+
+    Args:
+        orders: As fitted.
+        symbols: What stands before, at least as many as there are orders; starts are BOS.
+    """
+    probabilities = np.full(SIZE, 1 / _PREDICTED)
+    probabilities[[PAD, BOS]] = 0
+    for length, (grams, shares, backoffs) in enumerate(orders, start=1):
+        context = 0
+        for symbol in symbols[len(symbols) - length + 1 :]:
+            context = context << _BITS | symbol
+        first, beyond = np.searchsorted(
+            grams, np.array([context << _BITS, (context + 1) << _BITS], dtype=np.uint64)
+        )
+        if beyond > first:
+            row = 0 if length == len(orders) else 1
+            probabilities *= backoffs[row, first]
+            newest = grams[first:beyond] & np.uint64(SIZE - 1)
+            probabilities[newest.astype(np.intp)] += shares[row, first:beyond]
+    return probabilities
 
 
 def text_symbols(text: str, n_starts: int) -> NDArray[np.uint8]:

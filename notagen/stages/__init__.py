@@ -1,8 +1,8 @@
 """The settings of each stage; a stage's folder holds their values."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +13,7 @@ from notagen.foundation.config import check_fields
 from notagen.foundation.errors import InputError
 from notagen.generation.controls import Controls
 from notagen.generation.header import NO_WISHES, HeaderWishes
+from notagen.generation.prompts import Prompt, draw_prompts
 from notagen.generation.requests import (
     STANDARD_INPUT,
     Beginning,
@@ -178,6 +179,11 @@ class GenerateConfig:
     """JSON lines, a piece each, or `-` for standard input. A line may give `id`, `text`, and any
     setting of a piece that is a flag here, such as `num_bars` or `key`; flags hold for the lines
     that do not."""
+    list_prompts: bool = False
+    """Print the prompts that the weights have learned, with the pieces behind each, and end."""
+    draw_prompts: bool = False
+    """Draw period, composer and instrumentation of each piece from the prompts that the weights
+    have learned, each as likely as there are pieces behind it."""
     samples: int = 1
     """Pieces to write, or pieces of each line of `prompts`."""
     seed: int = 0
@@ -219,14 +225,22 @@ class GenerateConfig:
                 raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
         if self.candidates > 1 and self.score_weights is None:
             raise ValueError("candidates > 1 need score_weights, got None")
+        if self.draw_prompts and self.prompts:
+            raise ValueError(f"give prompts or draw_prompts, not both; got {self.prompts}")
 
     @property
     def reference_folder(self) -> Path:
         """Where the features of real pieces lie that candidates are scored against."""
         return self.score_reference or (self.score_weights or Path()) / "reference.npz"
 
-    def requests(self, num_processes: int = 1) -> list[Request]:
+    def requests(
+        self, num_processes: int = 1, known: Mapping[Prompt, int] | None = None
+    ) -> list[Request]:
         """Return what each piece is to be; more samples leave the first pieces as they are.
+
+        Args:
+            num_processes: That share the pieces out.
+            known: The prompts to draw from, and the pieces behind each; not empty.
 
         Raises:
             InputError: If `prompts` or the opening cannot be read, settings contradict others, or
@@ -236,6 +250,10 @@ class GenerateConfig:
             raise InputError(
                 f"found prompts on standard input and {num_processes} processes, wanted a file"
             )
+        if self.draw_prompts:
+            drawn = draw_prompts(known or {}, count=self.samples, seed=self.seed)
+            styles = [replace(self.beginning, **vars(prompt)) for prompt in drawn]
+            return [make_request(style, self.controls, self.wishes) for style in styles]
         piece = (self.beginning, self.controls, self.wishes)
         once = read_requests(self.prompts, *piece) if self.prompts else [make_request(*piece)]
         return once * self.samples

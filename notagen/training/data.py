@@ -4,6 +4,7 @@ import math
 import os
 import random
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -93,8 +94,8 @@ class TuneDataset(Dataset[NDArray[np.uint8]]):
 
     lengths: NDArray[np.int32]
     """Patches of each piece in its own key, estimated, 2 to `patch_length`."""
-    num_prompted: int
-    """Pieces that name period, composer and instrumentation."""
+    prompts: Counter[tuple[str, str, str]]
+    """Pieces of each period, composer and instrumentation; others have no prompt."""
 
     def __init__(
         self,
@@ -114,7 +115,7 @@ class TuneDataset(Dataset[NDArray[np.uint8]]):
         self.seed = seed
         self._folder = str(index.parent)
         self._stamp, lines = scan_index(index, made_by=made_by)
-        self.num_prompted = 0
+        self.prompts = Counter()
         # a list would take an object a piece
         offsets, lengths = array("q"), array("i")
         for offset, entry in lines:
@@ -122,7 +123,8 @@ class TuneDataset(Dataset[NDArray[np.uint8]]):
             # every piece has a bos and an eos patch
             num_patches = max(estimate(entry, self._num_bytes(entry)), 2)
             lengths.append(min(num_patches, tokenizer.patch_length))
-            self.num_prompted += entry.prompt is not None
+            if entry.prompt:
+                self.prompts[entry.prompt] += 1
         if not offsets:
             raise InputError(f"{index} is empty; {made_by} writes it, wanted at least one piece")
         self._offsets = np.array(offsets, dtype=np.int64)

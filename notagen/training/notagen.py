@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from notagen.generation.prompt_table import write_prompt_table
 from notagen.generation.prompts import Prompt
 from notagen.model.notagen import NotaGen, count_targets
 from notagen.model.weights import save_model, weights_sha256
@@ -76,8 +77,11 @@ def notagen_task(
         model.compile_layers()
 
     def save(whole: NotaGen, folder: Path) -> None:
-        """Write a plain model, whatever `add_lora` put beside its layers."""
+        """Write a plain model, whatever `add_lora` put beside its layers, and what it learned."""
         save_model(merged(whole), folder)
+        if config.prompted:
+            counts = {Prompt(*prompt): n for prompt, n in train_tunes.prompts.items()}
+            write_prompt_table(counts, folder)
 
     def sample(whole: NotaGen, folder: Path, step: int) -> str:
         """Write a piece, for the prompt of one evaluation tune after another."""

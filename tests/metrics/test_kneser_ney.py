@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from notagen.foundation.errors import AlphabetError
-from notagen.metrics.kneser_ney import Order, fit_kneser_ney, predict
+from notagen.metrics.kneser_ney import (
+    Order,
+    continuations,
+    fit_kneser_ney,
+    predict,
+    text_symbols,
+)
+from notagen.tokenizer.vocabulary import EOS
 
 CORPORA = st.lists(st.text("abc|\n", max_size=60), min_size=1, max_size=6)
 SYMBOLS = [chr(code) for code in range(3, 128)]
@@ -99,6 +106,17 @@ def test_as_defined(texts: list[str], new: str, order: int) -> None:
         expected_probability(texts, order, new[:i], symbol) for i, symbol in enumerate(new + "$")
     ]
     np.testing.assert_allclose(found[-1], expected, rtol=1e-9)
+
+
+@given(CORPORA, st.text("abc|\n~", max_size=8), st.integers(1, 9))
+@settings(max_examples=15)
+def test_all_symbols_at_once(texts: list[str], before: str, order: int) -> None:
+    orders = fit_kneser_ney(texts, order)
+    found = continuations(orders, bytes(text_symbols(before, order)[:-1]))
+    expected = np.zeros(128)
+    for symbol, by_order in following(orders, before).items():
+        expected[ord(symbol) if symbol else EOS] = by_order[-1]
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 @given(CORPORA, st.text("abc|\n~", max_size=40), st.integers(2, 9))

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import torch
 
+from notagen.evaluation.pieces import find_pieces
 from notagen.evaluation.tables import BEGIN, END
+from notagen.generation.prompt_table import write_prompt_table
 from notagen.metrics.figures import RESAMPLES
 from notagen.model.notagen import NotaGen
 from notagen.model.weights import save_model
@@ -246,3 +248,31 @@ def test_settings_that_cannot_be(flags: dict[str, Any], message: str) -> None:
     assert EvaluateConfig(**known).file(".json") == Path("x.json")
     with pytest.raises((ValueError, TypeError), match=message):
         EvaluateConfig(**(known | flags))
+
+
+def test_the_floor_writes_pieces_for_the_prompts_of_a_table(place: Path, tmp_path: Path) -> None:
+    def write(weights: Path) -> subprocess.CompletedProcess[str]:
+        flags = ("--train", "train.jsonl", "--weights", str(weights), "--samples", "3")
+        return subprocess.run(
+            [*PYTHON, str(ROOT / "evaluate" / "floor.py"), *flags, "--out", str(tmp_path / "out")],
+            env=environment(place),
+            cwd=place,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+
+    none = write(place / "weights")
+    assert none.returncode == 1
+    assert said(none) == [
+        f"error: {place / 'weights'}: found no table of prompts, wanted one as finetune/ writes it"
+    ]
+    save_model(NotaGen(TINY), tmp_path / "weights")
+    write_prompt_table({BACH: 2}, tmp_path / "weights")
+    done = write(tmp_path / "weights")
+    assert done.returncode == 0, done.stderr
+    assert "3 pieces by n-grams of " in done.stdout
+    written = find_pieces(tmp_path / "out")
+    assert [piece.prompt for piece in written] == [BACH] * 3
+    assert any(piece.path and piece.path.is_file() for piece in written)

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import torch
 
+from notagen.generation.prompt_table import write_prompt_table
+from notagen.generation.prompts import Prompt
 from notagen.model.notagen import NotaGen
 from notagen.model.weights import save_model
 from tests.stages.launching import PYTHON, ROOT, TINY, TORCHRUN, environment, signal_at
@@ -182,3 +184,21 @@ def test_json_lines_in_and_out(place: Path, whole: dict[str, bytes]) -> None:
         told.sort(key=itemgetter("index"))
         assert told == sorted(records(place, "json"), key=itemgetter("index"))
     assert written(place, "json") == whole
+
+
+def test_a_prompt_that_is_not_in_the_table_is_told(place: Path, tmp_path: Path) -> None:
+    save_model(NotaGen(TINY), tmp_path / "weights")
+    write_prompt_table({Prompt("Romantic", "Dvořák, Antonín", "Chamber"): 3}, tmp_path / "weights")
+    flags = ("--weights", str(tmp_path / "weights"), "--period", "Romantic", "--max-patches", "1")
+    flags += ("--composer", "Dvorak, Antonin")
+    known = generate(place, "known", *flags, "--instrumentation", "Chamber")
+    assert known.returncode == 0, known.stderr
+    assert "warning" not in known.stderr
+    other = generate(place, "other", *flags, "--instrumentation", "Choral")
+    assert other.returncode == 0, other.stderr
+    assert other.stderr.count("warning: the weights have not learned the prompt Romantic / ") == 1
+    assert "most like it are Romantic / Dvořák, Antonín / Chamber; --list-prompts" in other.stderr
+    none = generate(place, "none", "--list-prompts")
+    assert (none.returncode, none.stdout) == (1, "")
+    assert none.stderr.startswith("error: ")
+    assert "found no prompts.json beside the weights" in none.stderr

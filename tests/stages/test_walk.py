@@ -94,6 +94,15 @@ def test_a_score_comes_out(road: Path) -> None:
     assert sound[0]["prompt"].startswith("%Baroque\n%Bach, Johann Sebastian\n")
 
 
+def test_weights_say_which_prompts_they_have_learned(road: Path) -> None:
+    assert not (road / "pretrain" / "best" / "prompts.json").exists()
+    assert generate(road, "--list-prompts") == "    1  Baroque / Bach, Johann Sebastian / Choral\n"
+    drawn = ("--draw-prompts", "--composer", "", "--period", "", "--instrumentation", "")
+    generate(road, *drawn, "--num-bars", "2", "--seed", "9", "--max-patches", "60")
+    (mine,) = (record for record in records(road) if record["seed"] == 9)
+    assert mine["prompt"] == "%Baroque\n%Bach, Johann Sebastian\n%Choral\n"
+
+
 def test_a_run_goes_on_and_the_same_seed_gives_the_same_piece(road: Path) -> None:
     flags = ("--num-bars", "4", "--seed", "5", "--max-patches", "300")
     generate(road, *flags, "--samples", "1")

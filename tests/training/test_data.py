@@ -195,7 +195,7 @@ def test_entries_are_those_of_the_index(corpus: Path, tokenizer: PatchTokenizer)
     entries = list(read_index(corpus / "train.jsonl", made_by="a test"))
     assert len(tunes) == len(entries)
     assert [tunes.entry(piece) for piece in range(len(tunes))] == entries
-    assert tunes.num_prompted == sum(entry.prompt is not None for entry in entries) == 10
+    assert tunes.prompts.total() == sum(entry.prompt is not None for entry in entries) == 10
 
 
 def test_changed_index_is_refused(corpus: Path, tokenizer: PatchTokenizer) -> None:

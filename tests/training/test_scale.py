@@ -31,7 +31,7 @@ for left in (steps, steps[-2:]):
     next(batches)
 peak = re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())
 print(json.dumps({
-    "pieces": len(tunes), "prompted": tunes.num_prompted, "steps": len(steps),
+    "pieces": len(tunes), "prompted": tunes.prompts.total(), "steps": len(steps),
     "patches": int(tunes.lengths.sum()), "planned": planned,
     "seconds": time.process_time(), "gigabytes": int(peak[1]) / 1e6,
 }))
