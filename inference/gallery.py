@@ -1,0 +1,101 @@
+"""Write a piece for each of ten seeds, engrave and sound them, and lay them out on one page.
+
+    python gallery.py
+
+Nothing is chosen by ear: a seed draws the prompt, by the number of pieces behind it, and the piece;
+`generate.py --draw-prompts --seed N` writes the same one. First pages and MIDI go beside the page,
+all other forms and the sound into a folder of their own.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from notagen.exports import GenerationFolder
+from notagen.foundation.errors import ConversionError, MissingInputError
+from notagen.foundation.files import write_bytes, write_text
+from notagen.generation.engine import Generator
+from notagen.generation.prompt_table import PROMPT_TABLE, read_prompt_table
+from notagen.generation.prompts import Prompt
+from notagen.model.weights import load_model, weights_sha256
+from notagen.render.audio import audio
+from notagen.stages import GenerateConfig
+
+STAGE = Path(__file__).resolve().parent
+ROOT = STAGE.parent
+INTRODUCTION = """# Gallery
+
+Pieces by `{weights}`, one for each seed, none chosen by ear: the seed draws the prompt, by the
+number of pieces behind it, and the piece. `make gallery` writes them again, with all pages,
+MusicXML and WAV.
+"""
+
+
+def main(
+    weights: Path = ROOT / "weights" / "notagen-mini",
+    out: Path = STAGE / "out" / "gallery",
+    page: Path = ROOT / "docs" / "gallery.md",
+    seeds: int = 10,
+    max_bars: int | None = None,
+) -> None:
+    """Write a piece for each of ten seeds, engrave and sound them, and lay them out on one page.
+
+    Args:
+        weights: Fine-tuned weights with their table of prompts.
+        out: Receives every form of each piece, and `wav/`.
+        page: Markdown page; pictures and MIDI go into a folder called like it.
+        seeds: Pieces of the page: those of seeds 1, 2, ...
+        max_bars: Bars after which a piece is ended; None lets it come to its own end.
+    """
+    known = read_prompt_table(weights)
+    if not known:
+        raise MissingInputError(f"{weights}: found no {PROMPT_TABLE} beside the weights, wanted it")
+    generator = Generator(load_model(weights), batch_size=1)
+    entries = [
+        make_entry(seed, weights, out, page.with_suffix(""), known, generator, max_bars)
+        for seed in range(1, seeds + 1)
+    ]
+    write_text(page, "\n".join([INTRODUCTION.format(weights=weights.name), *entries]))
+    print(f"{page}: {len(entries)} pieces; sound and other forms in {out}")
+
+
+def make_entry(
+    seed: int,
+    weights: Path,
+    out: Path,
+    pictures: Path,
+    known: Mapping[Prompt, int],
+    generator: Generator,
+    max_bars: int | None,
+) -> str:
+    """Write one seed's piece in every form, and return its part of the page."""
+    config = GenerateConfig(weights=weights, out=out, draw_prompts=True, seed=seed)
+    if max_bars:
+        config = replace(config, controls=replace(config.controls, max_bars=max_bars))
+    requests = config.requests(known=known)
+    run: dict[str, Any] = {"seed": seed, "weights_sha256": weights_sha256(weights)}
+    folder = GenerationFolder(out, requests, run)
+    (piece,) = generator.generate(requests, seed=seed)
+    record = folder.add(piece)
+    print(json.dumps({name: record[name] for name in ("name", "n_bars", "seconds", "error")}))
+    prompt = Prompt.parse(record["prompt"])
+    files = {Path(path).suffix: out / path for path in reversed(record["files"])}
+    said = [f"{record['n_bars']} bars in {record['seconds']:.0f} s"]
+    said += [] if record["finished"] else [f"ended by a limit ({record['reason']})"]
+    said += [f"{len(record['mended'])} bars mended"] if record["mended"] else []
+    said += [f"not engraved: {record['error']}"] if record["error"] else []
+    entry = f"## Seed {seed}: {prompt}\n\n{'; '.join(said)}.\n"
+    for suffix, text in ((".mid", "[MIDI]({})"), (".svg", "![first page]({})")):
+        if suffix in files:
+            copy = pictures / f"seed-{seed:02}{suffix}"
+            write_bytes(copy, files[suffix].read_bytes())
+            entry += f"\n{text.format(f'{pictures.name}/{copy.name}')}\n"
+    if ".mid" in files:
+        try:
+            sound = audio(files[".mid"].read_bytes(), form="wav")
+            write_bytes(out / "wav" / f"seed-{seed:02}.wav", sound)
+        except ConversionError as error:
+            print(f"warning: seed {seed} has no sound: {error}")
+    return entry
