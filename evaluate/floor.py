@@ -1,12 +1,13 @@
 """Let the n-gram floor write pieces, to stand beside those of a model.
 
     python floor.py --train ../data/out/train.jsonl --weights ../weights/mine --out floor
-    python evaluate.py --name floor --model None --generations floor
+    python evaluate.py --name floor-writes --model None --generations floor
 
 They are drawn as a model's are, for prompts drawn from the weights' table as
 `inference/generate.py --draw-prompts` with the same seed draws them.
 """
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -14,11 +15,10 @@ import tyro
 from tqdm import tqdm
 
 from notagen.evaluation.floor_writer import learn, write
-from notagen.evaluation.pieces import find_pieces
+from notagen.evaluation.pieces import describe, find_pieces
 from notagen.exports import GenerationFolder
 from notagen.foundation.config import one_line_errors
-from notagen.foundation.errors import InputError
-from notagen.generation.prompt_table import read_prompt_table
+from notagen.generation.prompt_table import need_prompt_table
 from notagen.generation.prompts import draw_prompts
 from notagen.generation.requests import Request
 from notagen.generation.settings import DEFAULT_SAMPLING
@@ -44,14 +44,18 @@ def main(
         order: Longest n-grams, 1 to 9 characters.
         max_characters: A piece is cut off after so many.
     """
-    known = read_prompt_table(weights)
-    if not known:
-        raise InputError(f"{weights}: found no table of prompts, wanted one as finetune/ writes it")
-    prompts = draw_prompts(known, count=samples, seed=seed)
-    orders, left_out = learn(find_pieces(train), order)
+    prompts = draw_prompts(need_prompt_table(weights), count=samples, seed=seed)
+    learned = find_pieces(train)
+    orders, left_out = learn(learned, order)
     for line in left_out:
         print(f"warning: {line}", file=sys.stderr)
-    folder = GenerationFolder(out, [Request(prompt=prompt) for prompt in prompts], {"seed": seed})
+    run = {
+        "seed": seed,
+        "sampling": dataclasses.asdict(DEFAULT_SAMPLING),
+        "order": len(orders),
+        "learned": describe(train, learned),
+    }
+    folder = GenerationFolder(out, [Request(prompt=prompt) for prompt in prompts], run)
     pieces = write(orders, prompts, DEFAULT_SAMPLING, seed=seed, max_characters=max_characters)
     records = [folder.add(piece) for piece in tqdm(pieces, total=samples, unit="piece")]
     print(

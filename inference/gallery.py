@@ -8,16 +8,20 @@ all other forms and the sound into a folder of their own.
 """
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import tyro
+
 from notagen.exports import GenerationFolder
-from notagen.foundation.errors import ConversionError, MissingInputError
+from notagen.foundation.config import one_line_errors
+from notagen.foundation.errors import ConversionError
 from notagen.foundation.files import write_bytes, write_text
 from notagen.generation.engine import Generator
-from notagen.generation.prompt_table import PROMPT_TABLE, read_prompt_table
+from notagen.generation.prompt_table import need_prompt_table
 from notagen.generation.prompts import Prompt
 from notagen.model.weights import load_model, weights_sha256
 from notagen.render.audio import audio
@@ -28,8 +32,8 @@ ROOT = STAGE.parent
 INTRODUCTION = """# Gallery
 
 Pieces by `{weights}`, one for each seed, none chosen by ear: the seed draws the prompt, by the
-number of pieces behind it, and the piece. `make gallery` writes them again, with all pages,
-MusicXML and WAV.
+number of pieces behind it, and the piece. `python inference/gallery.py` writes them again, with all
+pages, MusicXML and WAV.
 """
 
 
@@ -49,9 +53,7 @@ def main(
         seeds: Pieces of the page: those of seeds 1, 2, ...
         max_bars: Bars after which a piece is ended; None lets it come to its own end.
     """
-    known = read_prompt_table(weights)
-    if not known:
-        raise MissingInputError(f"{weights}: found no {PROMPT_TABLE} beside the weights, wanted it")
+    known = need_prompt_table(weights)
     generator = Generator(load_model(weights), batch_size=1)
     entries = [
         make_entry(seed, weights, out, page.with_suffix(""), known, generator, max_bars)
@@ -97,5 +99,10 @@ def make_entry(
             sound = audio(files[".mid"].read_bytes(), form="wav")
             write_bytes(out / "wav" / f"seed-{seed:02}.wav", sound)
         except ConversionError as error:
-            print(f"warning: seed {seed} has no sound: {error}")
+            print(f"warning: seed {seed} has no sound: {error}", file=sys.stderr)
     return entry
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        tyro.cli(main)

@@ -33,13 +33,12 @@ from notagen.exports import GenerationFolder, best_piece
 from notagen.features.scoring import PROMPTS, read_reference
 from notagen.features.weights import encoder_file
 from notagen.foundation.config import run_stage
-from notagen.foundation.errors import MissingInputError
 from notagen.foundation.index import GENERATIONS
 from notagen.generation.engine import Generated, Generator
 from notagen.generation.prompt_table import (
-    PROMPT_TABLE,
     find_prompt,
     nearest_prompts,
+    need_prompt_table,
     read_prompt_table,
 )
 from notagen.generation.prompts import Prompt
@@ -52,12 +51,8 @@ SURPRISE = 2.5
 
 def main(config: GenerateConfig) -> None:
     """Write this process's share of the pieces, each in every form, and one line about each."""
-    known = read_prompt_table(config.weights)
-    if (config.list_prompts or config.draw_prompts) and not known:
-        raise MissingInputError(
-            f"{config.weights}: found no {PROMPT_TABLE} beside the weights, wanted one as "
-            "finetune/ writes it"
-        )
+    needed = config.list_prompts or config.draw_prompts
+    known = (need_prompt_table if needed else read_prompt_table)(config.weights)
     if config.list_prompts:
         for prompt, count in sorted(known.items(), key=lambda row: (-row[1], str(row[0]))):
             print(f"{count:5}  {prompt}")

@@ -162,7 +162,7 @@ def attend(qkv: Tensor, lengths: list[int], type_: torch.dtype) -> Tensor:
 
 
 def attend_padded(qkv: Tensor, lengths: list[int]) -> Tensor:
-    """Return the same as `attend`, for all segments at once."""
+    """Return the same as `attend`, for all segments at once, in the type of `qkv`."""
     padded = nn.utils.rnn.pad_sequence(list(torch.split(qkv, lengths)), batch_first=True)
     sizes = torch.tensor(lengths, device=qkv.device)
     real = torch.arange(padded.shape[1], device=qkv.device) < sizes[:, None]

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from notagen.foundation.errors import InputError
+from notagen.foundation.errors import InputError, MissingInputError
 from notagen.foundation.files import write_text
 from notagen.generation.prompts import Prompt, prompt_text
 from notagen.model.weights import weights_file
@@ -49,6 +49,22 @@ def read_prompt_table(path_or_name: str | Path) -> dict[Prompt, int]:
             f"{path}: found no list of period, composer, instrumentation and pieces: {error}"
         ) from error
     return counts
+
+
+def need_prompt_table(path_or_name: str | Path) -> dict[Prompt, int]:
+    """Return the same where it is needed.
+
+    Raises:
+        MissingInputError: If there are no such weights, or they have no table.
+        InputError: If the table cannot be read.
+    """
+    known = read_prompt_table(path_or_name)
+    if not known:
+        raise MissingInputError(
+            f"{path_or_name}: found no {PROMPT_TABLE} beside the weights, wanted one as finetune/ "
+            "writes it"
+        )
+    return known
 
 
 def find_prompt(wanted: Prompt, known: Mapping[Prompt, int]) -> Prompt | None:

@@ -11,6 +11,7 @@ from notagen.generation.prompt_table import (
     PROMPT_TABLE,
     find_prompt,
     nearest_prompts,
+    need_prompt_table,
     read_prompt_table,
     write_prompt_table,
 )
@@ -34,7 +35,10 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_table_lies_beside_the_weights_and_goes_with_them(folder: Path, tmp_path: Path) -> None:
     assert read_prompt_table(folder) == {}
+    with pytest.raises(MissingInputError, match=rf"found no {PROMPT_TABLE} beside the weights"):
+        need_prompt_table(folder)
     write_prompt_table(KNOWN, folder)
+    assert need_prompt_table(folder) == KNOWN
     assert read_prompt_table(folder) == read_prompt_table(folder / WEIGHTS_NAME) == KNOWN
     rows = json.loads((folder / PROMPT_TABLE).read_text(encoding="utf-8"))
     assert [row["pieces"] for row in rows] == [40, 7, 120]

@@ -126,6 +126,10 @@ def test_two_machines_learn_what_one_process_does(corpus: Path) -> None:
             *("fsdp", "", ("--eight-bit-optimizer",), "eight_bit_optimizer = True, but launched"),
             marks=pytest.mark.slow,
         ),
+        pytest.param(
+            *("fsdp", "", ("--optimizer", "muon"), "optimizer = 'muon', but launched as FSDP"),
+            marks=pytest.mark.slow,
+        ),
         ("fsdp", "--mixed_precision=fp16", (), "mixed_precision fp16 needs a GPU"),
         (
             *("fsdp", "--fsdp_state_dict_type=SHARDED_STATE_DICT", ()),

@@ -266,7 +266,8 @@ def test_the_floor_writes_pieces_for_the_prompts_of_a_table(place: Path, tmp_pat
     none = write(place / "weights")
     assert none.returncode == 1
     assert said(none) == [
-        f"error: {place / 'weights'}: found no table of prompts, wanted one as finetune/ writes it"
+        f"error: {place / 'weights'}: found no prompts.json beside the weights, wanted one as "
+        "finetune/ writes it"
     ]
     save_model(NotaGen(TINY), tmp_path / "weights")
     write_prompt_table({BACH: 2}, tmp_path / "weights")

@@ -1,29 +1,21 @@
-"""The script that lays one piece a seed out on a page."""
+"""The script that lays one piece a seed out on a page, as users run it."""
 
 import re
-import runpy
+import subprocess
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
 from pathlib import Path
 
 import mido
 import pytest
 import torch
 
-from notagen.foundation.errors import MissingInputError
 from notagen.generation.prompt_table import write_prompt_table
 from notagen.generation.prompts import Prompt
 from notagen.model.notagen import NotaGen
 from notagen.model.weights import save_model
-from tests.stages.launching import ROOT, TINY
+from tests.stages.launching import PYTHON, ROOT, TINY, environment
 
 SONG, QUARTET = Prompt("Romantic", "Schubert, Franz", "Art Song"), Prompt("Classical", "B", "C")
-
-
-@pytest.fixture
-def gallery() -> Callable[..., None]:
-    main: Callable[..., None] = runpy.run_path(str(ROOT / "inference" / "gallery.py"))["main"]
-    return main
 
 
 @pytest.fixture
@@ -33,15 +25,25 @@ def weights(tmp_path: Path) -> Path:
     return tmp_path / "tiny"
 
 
-def test_every_seed_has_its_place_whatever_came_of_it(
-    gallery: Callable[..., None],
-    weights: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def run(script: str, place: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PYTHON, str(ROOT / "inference" / script), "--weights", str(place / "tiny"), *flags],
+        env=environment(place),
+        cwd=place,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+def test_every_seed_has_its_place_whatever_came_of_it(weights: Path, tmp_path: Path) -> None:
     write_prompt_table({SONG: 3, QUARTET: 1}, weights)
+    flags = ("--out", "out", "--page", "docs/gallery.md", "--seeds", "2", "--max-bars", "2")
+    done = run("gallery.py", tmp_path, *flags)
+    assert done.returncode == 0, done.stderr
+    assert "gallery.md: 2 pieces" in done.stdout
     page, out = tmp_path / "docs" / "gallery.md", tmp_path / "out"
-    gallery(weights, out, page, seeds=2, max_bars=2)
     text = page.read_text()
     assert "`tiny`" in text
     seeds = re.findall(r"^## Seed (\d): (.*)$", text, re.M)
@@ -57,12 +59,19 @@ def test_every_seed_has_its_place_whatever_came_of_it(
         else:
             assert mido.MidiFile(file).tracks
     # what an untrained model's bars are mended to, rests, has no sound, and that is told
-    assert len(list((out / "wav").glob("*.wav"))) + capsys.readouterr().out.count("no sound") == 2
+    assert len(list((out / "wav").glob("*.wav"))) + done.stderr.count("has no sound") == 2
+
+    # the command that the page's script names writes the same piece
+    alone = ("--draw-prompts", "--seed", "1", "--max-bars", "2", "--out", "alone", "--no-show")
+    assert run("generate.py", tmp_path, *alone).returncode == 0
+    (piece,) = (tmp_path / "alone" / "original").iterdir()
+    assert piece.read_text() in {file.read_text() for file in (out / "original").iterdir()}
 
 
-def test_without_a_table_nothing_is_begun(
-    gallery: Callable[..., None], weights: Path, tmp_path: Path
-) -> None:
-    with pytest.raises(MissingInputError, match=r"found no prompts\.json"):
-        gallery(weights, tmp_path / "out", tmp_path / "gallery.md")
+@pytest.mark.usefixtures("weights")
+def test_without_a_table_nothing_is_begun(tmp_path: Path) -> None:
+    done = run("gallery.py", tmp_path, "--out", "out", "--page", "gallery.md")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "found no prompts.json beside the weights" in done.stderr
     assert not (tmp_path / "out").exists()
