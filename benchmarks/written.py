@@ -3,6 +3,7 @@
 Run by `python -m benchmarks.generation --parity` and `--pieces`.
 """
 
+import itertools
 import random
 import sys
 import time
@@ -21,6 +22,7 @@ from notagen.generation.engine import Generated, Generator
 from notagen.generation.finish import finish
 from notagen.generation.prompts import Prompt
 from notagen.metrics.validity import check_validity, same_notes
+from notagen.model.ngram_heads import find_followers
 from notagen.model.notagen import NotaGen
 from notagen.model.packed import Precision, pack
 from notagen.notation.musicxml import abc_to_musicxml
@@ -85,7 +87,10 @@ def parity(
 
 def _uncached_log_probs(model: NotaGen, patches: Tensor) -> Tensor:
     hidden = model.patch_decoder(patches[None, :-1])[0]
-    return _normalise(model.char_decoder(hidden, patches[1:, :-1]))
+    followers = None
+    if model.config.ngram_heads:
+        followers = find_followers(patches[None], model.config.ngram_heads)[0, 1:]
+    return _normalise(model.char_decoder(hidden, patches[1:, :-1], followers))
 
 
 def _log_probs(cached: CachedModel, patches: Tensor) -> Tensor:
@@ -94,21 +99,21 @@ def _log_probs(cached: CachedModel, patches: Tensor) -> Tensor:
     They are computed as when writing: patch by patch, then character by character.
 
     Args:
-        cached: Its first slot reads the patches; all slots' rows compute characters.
+        cached: All its slots read the patches; the first gives the result.
         patches: (P, S), integers.
     """
-    cached.cut(0, 0)
-    states = torch.cat([cached.step(patch[None]) for patch in patches[:-1]])
+    num_slots = len(cached.lengths)
+    for slot in range(num_slots):
+        cached.cut(slot, 0)
     found = []
-    batch = len(cached.lengths)
-    parts = zip(torch.split(states, batch), torch.split(patches[1:], batch), strict=True)
-    for inputs, targets in parts:
-        logits = [cached.next_logits(inputs, 0)]
-        for place in range(1, patches.shape[1]):
-            embedded = cached.embed_characters(targets[:, place - 1])
-            logits.append(cached.next_logits(embedded, place))
-        found.append(torch.stack(logits, dim=1))
-    return _normalise(torch.cat(found))
+    for read, target in itertools.pairwise(patches):
+        inputs = cached.begin_patches(cached.step(read.expand(num_slots, -1)))
+        logits = []
+        for place, character in enumerate(target):
+            logits.append(cached.next_logits(inputs, place)[0])
+            inputs = cached.embed_characters(character.expand(num_slots))
+        found.append(torch.stack(logits))
+    return _normalise(torch.stack(found))
 
 
 def _normalise(logits: Tensor) -> Tensor:

@@ -1,9 +1,12 @@
 """The model with a memory: each patch and each character is read once, for many tunes at a time."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F  # noqa: N812 -- its usual name
 from torch import Tensor
 
+from notagen.generation.followers import GrowingFollowers, PatchFollowers
 from notagen.model.config import HEAD_SIZE
 from notagen.model.packed import PackedModel, PackedTransformer, normalise
 from notagen.tokenizer.vocabulary import SIZE
@@ -53,6 +56,9 @@ class CachedModel:
         # the same memory, for each layer (keys and values, rows and heads, positions, head size)
         self._character_heads = self._characters.flatten(2, 3).unbind()
         self._num_cleared = 0
+        lengths = config.ngram_heads
+        self._tunes = [GrowingFollowers(lengths) for _ in range(num_slots)] if lengths else []
+        self._begun: list[PatchFollowers] = []
         self._offsets = torch.arange(0, config.patch_size * SIZE, SIZE, device=model.device)
 
     def room(self, slot: int) -> int:
@@ -62,17 +68,24 @@ class CachedModel:
     def cut(self, slot: int, length: int) -> None:
         """Forget the slot's patches from `length` on."""
         self.lengths[slot] = min(length, self.lengths[slot])
+        if self._tunes:
+            self._tunes[slot].cut(length)
 
     def move(self, source: int, target: int) -> None:
         """Put what one slot has read into another."""
         length = self.lengths[target] = self.lengths[source]
         self._patches[:, :, target, :, :length] = self._patches[:, :, source, :, :length]
+        if self._tunes:
+            self._tunes[target] = self._tunes[source].copy()
 
     def read(self, slot: int, patches: Tensor) -> None:
         """Read patches (n, S) behind those that the slot has read, n from 1 to its room."""
         start = self.lengths[slot]
         end = self.lengths[slot] = start + len(patches)
         self._clear(end)
+        if self._tunes:
+            for patch in patches.tolist():
+                self._tunes[slot].read(patch)
         x = self._embed(patches) + self._model.patches.positions[start:end]
         causal = start == 0
         mask = None
@@ -99,6 +112,8 @@ class CachedModel:
         starts = self.lengths[:count]
         for slot in range(count):
             self.lengths[slot] += 1
+        for tune, patch in zip(self._tunes, patches.tolist() if self._tunes else (), strict=False):
+            tune.read(patch)
         longest = max(starts) + 1
         self._clear(longest)
         places = torch.tensor(starts, device=self.device)
@@ -123,11 +138,37 @@ class CachedModel:
             x = block.finish(x, gathered.view(count, -1))
         return normalise(x, self._model.patches.norm)
 
-    def next_logits(self, inputs: Tensor, place: int) -> Tensor:
-        """Return the logits (N, 128), fp32, of the next character of each tune's patch.
+    def begin_patches(
+        self,
+        hidden: Tensor,
+        counts: Sequence[int] | None = None,
+        silent: Sequence[bool] | None = None,
+    ) -> Tensor:
+        """Begin the next patches of the first slots; return the inputs of their first characters.
 
         Args:
-            inputs: (N, H): what `step` returned where `place` is 0, else `embed_characters`.
+            hidden: What `step` returned for N slots.
+            counts: How many patches to begin in each slot; None for one.
+            silent: Of each patch, whether it is written without n-gram heads; None for none.
+
+        Returns:
+            (sum of the counts, H), the patches of a slot side by side.
+        """
+        counts = counts or [1] * len(hidden)
+        if len(hidden) < sum(counts):
+            repeats = torch.tensor(counts, device=self.device)
+            hidden = hidden.repeat_interleave(repeats, dim=0)
+        if self._tunes:
+            slots = [slot for slot, count in enumerate(counts) for _ in range(count)]
+            pairs = zip(slots, silent or [False] * len(slots), strict=True)
+            self._begun = [self._tunes[slot].begin(silent=is_silent) for slot, is_silent in pairs]
+        return self._with_followers(hidden)
+
+    def next_logits(self, inputs: Tensor, place: int) -> Tensor:
+        """Return the logits (N, 128), fp32, of the next character of each patch begun.
+
+        Args:
+            inputs: (N, H), of `begin_patches` where `place` is 0, else of `embed_characters`.
             place: Number of characters of the patch that were given before.
         """
         count = len(inputs)
@@ -150,8 +191,16 @@ class CachedModel:
         return self._model.head(normalise(x, characters.norm)).float()
 
     def embed_characters(self, characters: Tensor) -> Tensor:
-        """Return the embeddings (N, H) of one character a tune, shape (N,), 64-bit integers."""
-        return F.embedding(characters, self._model.char_table)
+        """Go on behind one character a patch; return the inputs (N, H) of the next ones.
+
+        Args:
+            characters: (N,), 64-bit integers.
+        """
+        for begun, character in zip(
+            self._begun, characters.tolist() if self._begun else (), strict=True
+        ):
+            begun.write(character)
+        return self._with_followers(F.embedding(characters, self._model.char_table))
 
     def keep_characters(self, rows: Tensor, place: int) -> None:
         """Go on with some rows of the patches begun, moved to the front.
@@ -161,6 +210,16 @@ class CachedModel:
             place: Number of characters given so far.
         """
         self._characters[:, :, : len(rows), :, :place] = self._characters[:, :, rows, :, :place]
+        if self._begun:
+            self._begun = [self._begun[row] for row in rows.tolist()]
+
+    def _with_followers(self, inputs: Tensor) -> Tensor:
+        """Return the inputs (N, H) with what the n-gram heads find for the next characters."""
+        if self._model.ngram_heads is None:
+            return inputs
+        found = torch.tensor([begun.find() for begun in self._begun], device=self.device)
+        vectors: Tensor = self._model.ngram_heads(found)
+        return inputs + vectors
 
     def _clear(self, end: int) -> None:
         """Make sure that the positions before `end` hold numbers in all slots.

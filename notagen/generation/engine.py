@@ -134,7 +134,8 @@ class Generator:
         with torch.inference_mode():
             before = self._tokenizer.bos_patch
             for patch in patches:
-                inputs = cached.step(torch.tensor([before], device=cached.device))
+                hidden = cached.step(torch.tensor([before], device=cached.device))
+                inputs = cached.begin_patches(hidden)
                 for place, id_ in enumerate(patch[: patch.index(PAD) if PAD in patch else None]):
                     logits = cached.next_logits(inputs, place)
                     surprise -= logits.log_softmax(-1)[0, id_].item()
@@ -158,6 +159,7 @@ class _Run:
         self.pieces: list[Piece] = []
         self._cached = CachedModel(model, batch_size, max_rows=MAX_CANDIDATES * batch_size)
         self._writer = PatchWriter(self._cached, sampling)
+        self._recall = sampling.recall
 
     def begin(self, piece: Piece) -> None:
         """Give a piece the next slot."""
@@ -180,12 +182,13 @@ class _Run:
         rows = [
             piece for piece, count in zip(self.pieces, counts, strict=True) for _ in range(count)
         ]
-        if len(rows) > len(self.pieces):
-            hidden = hidden.repeat_interleave(torch.tensor(counts, device=hidden.device), dim=0)
+        shares = torch.stack([piece.shares() for piece in rows])
+        # the last bits of a number that decides a character by its first ones
+        silent = (shares[:, 0] * 2**24 % 1 >= self._recall).tolist()
         patches = iter(
             self._writer.write(
-                hidden,
-                torch.stack([piece.shares() for piece in rows]),
+                self._cached.begin_patches(hidden, counts, silent),
+                shares,
                 may_end=[piece.may_end for piece in rows],
                 given=[piece.given() for piece in rows],
                 voices=[piece.voices_left() for piece in rows],

@@ -16,6 +16,9 @@ class Sampling:
     """Of those, only the likeliest whose sum first reaches this share are left; 1 leaves all."""
     temperature: float = 1.2
     """Acts last: each probability left is raised to 1 / temperature."""
+    recall: float = 0.5
+    """Share of the patches that a model with n-gram heads writes with them: the more, the more it
+    repeats what the piece has. For other models it means nothing."""
 
     @property
     def is_greedy(self) -> bool:
@@ -31,6 +34,8 @@ class Sampling:
             raise ValueError(f"top_p must be > 0 and <= 1, got {self.top_p}")
         if not 0 < self.temperature < math.inf:
             raise ValueError(f"temperature must be > 0 and finite, got {self.temperature}")
+        if not 0 <= self.recall <= 1:
+            raise ValueError(f"recall must be >= 0 and <= 1, got {self.recall}")
 
 
 DEFAULT_SAMPLING = Sampling()

@@ -44,7 +44,7 @@ class PatchWriter:
 
     def write(
         self,
-        hidden: Tensor,
+        inputs: Tensor,
         shares: Tensor,
         *,
         may_end: list[bool],
@@ -54,7 +54,7 @@ class PatchWriter:
         """Return one patch of each tune, closed; a BOS alone where the model ends the piece.
 
         Args:
-            hidden: (N, H), the states before the patches.
+            inputs: (N, H), of the patches' first characters, see `CachedModel.begin_patches`.
             shares: (N, S), random numbers from 0 to below 1, one a character.
             may_end: Whether the model may end the piece here, for each tune.
             given: The characters each patch begins with, at most S.
@@ -76,11 +76,10 @@ class PatchWriter:
         if any(names is not None for names in voices):
             marks = torch.stack([self._only(names) for names in voices])
             all_there = torch.tensor([names == "" for names in voices], device=device)
-        ids = torch.full((len(hidden), self._size), PAD, device=device)
-        sums = torch.zeros(len(hidden), device=device)
-        rows = torch.arange(len(hidden), device=device)
+        ids = torch.full((len(inputs), self._size), PAD, device=device)
+        sums = torch.zeros(len(inputs), device=device)
+        rows = torch.arange(len(inputs), device=device)
         is_open = torch.ones_like(rows, dtype=torch.bool)
-        inputs = hidden
         for place in range(self._size):
             logits = self._model.next_logits(inputs, place)
             allowed = first[rows] if place == 0 else self._inside

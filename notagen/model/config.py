@@ -25,6 +25,9 @@ class ModelConfig:
     """Width of both decoders, a multiple of 64."""
     dropout: float = 0.1
     """Share of activations dropped while training, from 0 up to but not including 1."""
+    ngram_heads: tuple[int, ...] = ()
+    """Characters that each n-gram head compares, ascending: heads that find what followed when
+    they stood in the piece before (`model/ngram_heads.py`). The published models have none."""
 
     def __post_init__(self) -> None:
         """Check types and ranges."""
@@ -34,6 +37,10 @@ class ModelConfig:
                 raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
         if self.patch_length < 4:  # bos, header, a line, and room to go on
             raise ValueError(f"patch_length must be >= 4, got {self.patch_length}")
+        if any(length < 1 for length in self.ngram_heads):
+            raise ValueError(f"ngram_heads must be >= 1, got {self.ngram_heads}")
+        if self.ngram_heads != tuple(sorted(set(self.ngram_heads))):
+            raise ValueError(f"ngram_heads must ascend, got {self.ngram_heads}")
         if self.hidden_size % HEAD_SIZE:
             raise ValueError(f"hidden_size must be a multiple of 64, got {self.hidden_size}")
         if not 0 <= self.dropout < 1:

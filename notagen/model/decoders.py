@@ -8,7 +8,7 @@ Whole sequences only, as training has them; how they are computed position by po
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812 -- its usual name
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from notagen.model.config import HEAD_SIZE, ModelConfig
+from notagen.model.ngram_heads import NgramHeads
 from notagen.tokenizer.vocabulary import PAD, SIZE
 
 INITIAL_STD = 0.02
@@ -176,28 +177,50 @@ class CharDecoder(nn.Module):
         num_layers: Layers of the transformer.
         hidden_size: Its width, that of the states.
         dropout: Share of activations dropped while training.
+        ngrams: Lengths of the n-gram heads.
     """
 
-    def __init__(self, length: int, num_layers: int, hidden_size: int, dropout: float) -> None:
+    def __init__(
+        self,
+        length: int,
+        num_layers: int,
+        hidden_size: int,
+        dropout: float,
+        ngrams: Sequence[int] = (),
+    ) -> None:
         super().__init__()
         self.table = nn.Parameter(torch.empty(SIZE, hidden_size))
         nn.init.normal_(self.table, std=INITIAL_STD)
         self.transformer = Transformer(length + 1, num_layers, hidden_size, dropout)
+        self.ngram_heads = NgramHeads(ngrams, hidden_size) if ngrams else None
 
-    def forward(self, hidden: Tensor, characters: Tensor) -> Tensor:
+    def forward(
+        self, hidden: Tensor, characters: Tensor, followers: Tensor | None = None
+    ) -> Tensor:
         """Return the logits of each character and of the one after the last.
 
         Args:
             hidden: (N, H), the patch decoder's state before each patch.
             characters: (N, n), integers, the first n characters of each patch; n may be 0.
+            followers: (N, n + 1, heads * MATCHES), what the n-gram heads found for each character
+                and for the one after the last; None if there are no such heads.
 
         Returns:
             (N, n + 1, V); position j holds the logits of character j, given those before it.
+
+        Raises:
+            ValueError: If the followers are missing.
         """
         inputs = torch.cat([hidden[:, None], F.embedding(characters.long(), self.table)], dim=1)
+        if self.ngram_heads is not None:
+            if followers is None:
+                raise ValueError("followers must be given: the model has n-gram heads")
+            inputs = inputs + self.ngram_heads(followers)
         return F.linear(self.transformer(inputs), self.table)
 
-    def losses(self, hidden: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
+    def losses(
+        self, hidden: Tensor, targets: Tensor, lengths: Tensor, followers: Tensor | None = None
+    ) -> Tensor:
         """Return the loss of each character in nats, (N, S), that of pads 0.
 
         Args:
@@ -205,6 +228,7 @@ class CharDecoder(nn.Module):
                 lengths, so that few pads are computed.
             targets: (N, S), the characters, S at most the length; pads on the right.
             lengths: (N,), how many characters each has, ascending.
+            followers: (N, S, heads * MATCHES), what the n-gram heads found, where there are some.
         """
         size = targets.shape[1]
         limits = sorted({max(1, size * part // 16) for part in LIMITS})
@@ -212,7 +236,8 @@ class CharDecoder(nn.Module):
         losses = []
         for start, end, limit in zip([0, *ends], ends, limits, strict=False):
             shown = targets[start:end, :limit]
-            logits = self(hidden[start:end], shown[:, :-1])
+            found = None if followers is None else followers[start:end, :limit]
+            logits = self(hidden[start:end], shown[:, :-1], found)
             loss = F.cross_entropy(
                 logits.float().transpose(1, 2), shown, ignore_index=PAD, reduction="none"
             )

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from notagen.model.config import ModelConfig
 from notagen.model.decoders import Block, CharDecoder, PatchDecoder
+from notagen.model.ngram_heads import NONE, find_followers
 from notagen.tokenizer.vocabulary import PAD
 
 
@@ -21,11 +22,20 @@ class NotaGen(nn.Module):
         self.config = config
         self.patch_decoder = PatchDecoder(config)
         self.char_decoder = CharDecoder(
-            config.patch_size, config.char_layers, config.hidden_size, config.dropout
+            config.patch_size,
+            config.char_layers,
+            config.hidden_size,
+            config.dropout,
+            config.ngram_heads,
         )
 
     def forward(
-        self, patches: Tensor, mask: Tensor, *, reduction: Literal["mean", "sum"] = "mean"
+        self,
+        patches: Tensor,
+        mask: Tensor,
+        silent: Tensor | None = None,
+        *,
+        reduction: Literal["mean", "sum"] = "mean",
     ) -> Tensor:
         """Return the loss, a scalar in nats; the arguments are left as they are.
 
@@ -36,13 +46,14 @@ class NotaGen(nn.Module):
             patches: (B, P, S), integers of any width, 0 to 127; tunes and patches are padded on
                 the right.
             mask: (B, P), true or 1 for real patches, or for some of them; false or 0 for padding.
+            silent: (B, P), true for patches that are predicted without n-gram heads; None for none.
             reduction: `mean` over the predicted characters of the whole batch; `sum` for losses
                 that are averaged over several batches, by the sum of their `count_targets`.
 
         Raises:
             ValueError: If the shapes do not fit the model.
         """
-        losses, _ = self._character_losses(patches, mask)
+        losses, _ = self._character_losses(patches, mask, silent)
         total = losses.sum()
         return total if reduction == "sum" else total / count_targets(patches, mask).clamp(min=1)
 
@@ -75,7 +86,9 @@ class NotaGen(nn.Module):
             if isinstance(module, Block):
                 module.compile(dynamic=True)
 
-    def _character_losses(self, patches: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def _character_losses(
+        self, patches: Tensor, mask: Tensor, silent: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return the loss of each character of N predicted patches, (N, S), pads 0.
 
         The second tensor, (N,), says which tune each patch belongs to. The patches stand in the
@@ -89,7 +102,13 @@ class NotaGen(nn.Module):
         targets = patches[:, 1:].flatten(0, 1)[places].long()
         # Padding is on the right and attention causal: no real patch ever sees a padded one.
         hidden = self.patch_decoder(patches[:, :-1]).flatten(0, 1).index_select(0, places)
-        losses = self.char_decoder.losses(hidden, targets, lengths)
+        followers = None
+        if self.config.ngram_heads:
+            followers = find_followers(patches, self.config.ngram_heads)
+            if silent is not None:
+                followers[silent] = NONE
+            followers = followers[:, 1:].flatten(0, 1)[places]
+        losses = self.char_decoder.losses(hidden, targets, lengths, followers)
         return losses, places // (patches.shape[1] - 1)
 
     def _check(self, patches: Tensor, mask: Tensor) -> None:

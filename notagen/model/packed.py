@@ -6,6 +6,7 @@ fewer bytes and in the order of the processor's own kernels. The residual stream
 normalisations stay in fp32 whatever the precision.
 """
 
+import copy
 import math
 import platform
 import warnings
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from notagen.foundation.errors import InputError
 from notagen.model.config import HEAD_SIZE, ModelConfig
 from notagen.model.decoders import NORM_EPS, Transformer
+from notagen.model.ngram_heads import NgramHeads
 from notagen.model.notagen import NotaGen
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
@@ -76,6 +78,8 @@ class PackedModel:
     patch_bias: Tensor
     patches: PackedTransformer
     char_table: Tensor
+    ngram_heads: NgramHeads | None
+    """In fp32."""
     characters: PackedTransformer
     head: Linear
     """From a state (N, H) to the logits (N, 128)."""
@@ -128,13 +132,14 @@ def pack(model: NotaGen, precision: Precision | None = None, *, rows: int = 1) -
         )
 
     with torch.inference_mode():
-        table = model.char_decoder.table.detach()
+        table, heads = model.char_decoder.table.detach(), model.char_decoder.ngram_heads
         return PackedModel(
             config=model.config,
             patch_table=model.patch_decoder.table.detach(),
             patch_bias=model.patch_decoder.bias.detach().float(),
             patches=transformer(model.patch_decoder.transformer),
             char_table=table.float(),
+            ngram_heads=heads and copy.deepcopy(heads).float(),
             characters=transformer(model.char_decoder.transformer),
             # stays a float layer: it is small, and its errors would be errors of the logits
             head=_PlainLinear(table.to(_float_type(wanted, table.device)), None, gelu=None),

@@ -134,7 +134,13 @@ def read_published(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
 
 
 def export_published(model: NotaGen, path: Path) -> None:
-    """Write the model as a file that the authors' own code loads, whole or not at all."""
+    """Write the model as a file that the authors' own code loads, whole or not at all.
+
+    Raises:
+        InputError: If the model has n-gram heads, for which that code has no place.
+    """
+    if model.config.ngram_heads:
+        raise InputError(f"{path}: found a model with n-gram heads, wanted one of the paper's kind")
     tensors = model.state_dict()
     names = published_names(model.config)
     state = {name: _flip(own, tensors[own]).cpu().contiguous() for name, own in names.items()}

@@ -6,6 +6,7 @@ A folder holds `model.safetensors` and `config.json`, from which the model's sha
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 from zipfile import is_zipfile
 
 import torch
@@ -174,8 +175,14 @@ def _read_config(path: Path) -> ModelConfig:
     if not path.is_file():
         raise MissingInputError(f"{path} is not there; it belongs beside {WEIGHTS_NAME}")
     try:
-        config = ModelConfig(**json.loads(path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8")
+        config = ModelConfig(**json.loads(text, object_hook=_with_tuples))
         check_bounds(config)
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: found no shape of a NotaGen model: {error}") from error
     return config
+
+
+def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields with tuples for JSON's lists, as configs have them."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}

@@ -196,11 +196,20 @@ class TuneDataset(Dataset[NDArray[np.uint8]]):
             num_patches: What it has, >= 1.
             share: Of the patches, in (0, 1].
         """
+        return self._choose(draw, num_patches, share, "predicted")
+
+    def silent(self, draw: Draw, num_patches: int, share: float) -> NDArray[np.bool_]:
+        """Return which patches are predicted without n-gram heads, chosen likewise."""
+        return self._choose(draw, num_patches, share, "silent")
+
+    def _choose(
+        self, draw: Draw, num_patches: int, share: float, purpose: str
+    ) -> NDArray[np.bool_]:
         others = num_patches - 1
         chosen = np.ones(num_patches, dtype=np.bool_)
         if share < 1:
             piece, epoch = draw
-            source = f"{self._source(self.entry(piece), epoch)}/predicted"
+            source = f"{self._source(self.entry(piece), epoch)}/{purpose}"
             rng = np.random.Generator(np.random.PCG64(list(source.encode())))
             left_out = rng.permutation(others)[math.ceil(share * others) :]
             chosen[left_out + 1] = False

@@ -1,6 +1,7 @@
 """What a run that trains NotaGen is made of: tunes as patches, and pieces written on the way."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,38 +19,49 @@ from notagen.training.run import Task
 from notagen.training.samples import write_sample
 from notagen.training.settings import TrainConfig
 
-Read = tuple[NDArray[np.uint8], NDArray[np.bool_]]
-"""Patches of one tune, (num_patches, patch_size), and which of them are predicted."""
+Read = tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]
+"""Patches of one tune, (num_patches, patch_size), which of them are predicted, and which are so
+without n-gram heads."""
 
 
+@dataclass(frozen=True)
 class TuneExamples(PatchedTunes):
     """Tunes as NotaGen learns from them; see `training.examples.Examples`."""
 
+    silent_share: float = 0.0
+    """Of the patches, how many are predicted without n-gram heads, in [0, 1); of the fixed draw
+    none."""
+
     def read(self, draw: Draw) -> Read:
-        """Return the patches of a drawn tune, and which are predicted.
+        """Return the patches of a drawn tune, which are predicted, and which without heads.
 
         Raises:
             InputError: If the text cannot be read; it is named.
             ScoreError: If the text cannot be transposed or encoded; it is named.
         """
         patches = self.tunes[draw]
-        share = 1.0 if draw[1] is None else self.sampled_share
-        return patches, self.tunes.predicted(draw, len(patches), share)
+        fixed = draw[1] is None
+        share = 1.0 if fixed else self.sampled_share
+        predicted = self.tunes.predicted(draw, len(patches), share)
+        if fixed or not self.silent_share:
+            return patches, predicted, np.zeros_like(predicted)
+        return patches, predicted, self.tunes.silent(draw, len(patches), self.silent_share)
 
     def collate(self, items: Sequence[Read]) -> Batch:
         """Return B tunes, padded on the right to the longest.
 
-        The tensors are patches, (B, P, S), uint8, padded with 0, and mask, (B, P), bool: True for
-        the patches whose characters are predicted, and for the first. No tunes become an empty one.
+        The tensors are patches, (B, P, S), uint8, padded with 0; mask, (B, P), bool: True for
+        the patches whose characters are predicted, and for the first; and silent, likewise, of
+        those that are predicted without n-gram heads. No tunes become an empty one.
         """
         blank = self.tunes.tokenizer.encode("")
-        tunes = items or [(blank, np.ones(len(blank), dtype=np.bool_))]
-        patches = pad([piece for piece, _ in tunes])
-        mask = pad([chosen for _, chosen in tunes])
+        chosen = np.ones(len(blank), dtype=np.bool_)
+        tunes = items or [(blank, chosen, chosen)]
+        patches, mask, silent = (pad(list(parts)) for parts in zip(*tunes, strict=True))
         return Batch(
-            (patches, mask),
+            (patches, mask, silent),
             num_targets=int(count_targets(patches, mask)),
-            num_patches=sum(len(piece) for piece, _ in items),
+            num_patches=sum(len(piece) for piece, *_ in items),
             weight=int(bool(items)),
         )
 
@@ -93,7 +105,7 @@ def notagen_task(
 
     return Task(
         model=model,
-        train=TuneExamples.of_run(train_tunes, config),
+        train=replace(TuneExamples.of_run(train_tunes, config), silent_share=config.silent_share),
         eval=TuneExamples.of_run(eval_tunes, config),
         save=save,
         unit="nats per character",

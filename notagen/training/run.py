@@ -308,8 +308,10 @@ def _settings(config: Any, prefix: str = "") -> dict[str, Scalar]:  # noqa: ANN4
         value = getattr(config, name)
         if dataclasses.is_dataclass(value):
             settings |= _settings(value, prefix=f"{prefix}{name}.")
+        elif isinstance(value, Path | tuple):
+            settings[prefix + name] = str(value)
         else:
-            settings[prefix + name] = str(value) if isinstance(value, Path) else value
+            settings[prefix + name] = value
     return settings
 
 

@@ -133,6 +133,9 @@ class TrainConfig(PatchRunConfig):
 
     prompted: bool = False
     """Put period, composer and instrumentation before the tunes that have them."""
+    silent_share: float = 0.5
+    """Share of the patches that a model with n-gram heads learns to write without them, drawn anew
+    each epoch; with 0 it writes little but what it has found."""
     checkpoint_activations: bool = False
     """Compute activations again in the backward pass instead of holding them: less memory, a
     third more time."""
@@ -144,6 +147,8 @@ class TrainConfig(PatchRunConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_least(self, sample_steps=1)
+        if not 0 <= self.silent_share < 1:
+            raise ValueError(f"silent_share must be >= 0 and < 1, got {self.silent_share}")
 
     @property
     def can_be_shared(self) -> bool:

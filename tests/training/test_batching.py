@@ -52,7 +52,7 @@ def rows(batches: Sequence[Batch]) -> list[bytes]:
         patches[mask].numpy().tobytes()
         for batch in batches
         if batch.weight
-        for patches, mask in zip(*batch.tensors, strict=True)
+        for patches, mask, _ in zip(*batch.tensors, strict=True)
     )
 
 
@@ -205,12 +205,16 @@ def test_no_other_deal_is_smaller(
 def test_collate_pads_and_marks(tunes: TuneDataset) -> None:
     short, long = np.full((2, 16), 65, np.uint8), np.full((3, 16), 66, np.uint8)
     short[1, 9:] = 0
-    items = [(short, np.array([True, True])), (long, np.array([True, False, True]))]
+    items = [
+        (short, np.array([True, True]), np.array([True, False])),
+        (long, np.array([True, False, True]), np.array([True, True, False])),
+    ]
     batch = by_patches(tunes, 64).collate(items)
-    patches, mask = batch.tensors
+    patches, mask, silent = batch.tensors
     assert patches.dtype == torch.uint8
     assert patches.shape == (2, 3, 16)
     assert mask.tolist() == [[True, True, False], [True, False, True]]
+    assert silent.tolist() == [[True, False, False], [True, True, False]]
     assert patches[0, 2].tolist() == [0] * 16
     assert patches[1, 1].tolist() == [66] * 16
     # the first patch of each is never predicted
@@ -222,7 +226,7 @@ def test_no_tunes_are_an_empty_one_without_weight(
 ) -> None:
     empty = by_patches(tunes, 64).collate([])
     assert (empty.num_patches, empty.weight) == (0, 0)
-    patches, mask = empty.tensors
+    patches, mask, _ = empty.tensors
     assert patches.tolist() == [[tokenizer.bos_patch, tokenizer.eos_patch]]
     assert mask.tolist() == [[True, True]]
 
@@ -270,7 +274,7 @@ def test_predicted_patches_do_not_depend_on_processes(
             workers=0,
         )
         for batch in batches:
-            for patches, mask in zip(*batch.tensors, strict=True):
+            for patches, mask, _ in zip(*batch.tensors, strict=True):
                 real = patches[patches.sum(1) > 0]
                 marked[real.numpy().tobytes()] = mask[: len(real)].tolist()
                 assert not mask[len(real) :].any()

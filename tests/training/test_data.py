@@ -236,6 +236,17 @@ def test_predicted_patches_are_drawn_evenly_and_anew(
         assert other.tolist() != choices[0].tolist()
 
 
+def test_silent_patches_are_drawn_apart_from_the_predicted(
+    corpus: Path, tokenizer: PatchTokenizer
+) -> None:
+    tunes = dataset(corpus, tokenizer)
+    draws = [(0, epoch) for epoch in range(400)]
+    predicted = np.array([tunes.predicted(draw, 21, 0.5) for draw in draws])[:, 1:]
+    silent = np.array([tunes.silent(draw, 21, 0.5) for draw in draws])[:, 1:]
+    assert (silent.sum(1) == 10).all()
+    assert abs((predicted & silent).mean() - 0.25) < 0.03
+
+
 def test_missing_index_names_the_stage_that_writes_it(
     corpus: Path, tokenizer: PatchTokenizer
 ) -> None:
