@@ -11,6 +11,7 @@ from notagen.generation.sampling import probabilities
 from notagen.model.config import ModelConfig
 from notagen.model.notagen import NotaGen
 from notagen.model.packed import pack
+from tests.model.random_model import random_model
 
 Arrays = Callable[[str], dict[str, NDArray[np.generic]]]
 ALL = torch.zeros(128)
@@ -26,12 +27,8 @@ PARTS: list[list[int]] = [
 
 @pytest.fixture(scope="module")
 def long_model() -> NotaGen:
-    torch.manual_seed(0)
     config = ModelConfig(patch_length=LENGTH, patch_layers=2, char_layers=2, hidden_size=128)
-    model = NotaGen(config).eval()
-    for parameter in model.parameters():  # a fresh model hardly looks back
-        torch.nn.init.normal_(parameter, std=0.15)
-    return model
+    return random_model(config)
 
 
 @pytest.fixture(scope="module")

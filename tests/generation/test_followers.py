@@ -15,6 +15,7 @@ from notagen.model.notagen import NotaGen
 from notagen.model.packed import pack
 from notagen.tokenizer.patches import PatchTokenizer
 from notagen.tokenizer.vocabulary import EOS, PAD
+from tests.model.random_model import random_model
 
 LENGTHS = (1, 2, 5, 8)
 SIZE = 6
@@ -61,11 +62,7 @@ def test_what_is_found_depends_on_what_was_kept(
 
 @pytest.fixture
 def model() -> NotaGen:
-    torch.manual_seed(0)
-    model = NotaGen(SHAPE).eval()
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.15)
-    return model
+    return random_model(SHAPE)
 
 
 @pytest.fixture

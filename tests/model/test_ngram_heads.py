@@ -15,6 +15,7 @@ from notagen.model.notagen import NotaGen
 from notagen.model.published import export_published
 from notagen.model.weights import load_model, save_model
 from notagen.tokenizer.patches import PatchTokenizer
+from tests.model.random_model import random_model
 
 LENGTHS = (1, 2, 4, 9)
 SHAPE = ModelConfig(
@@ -63,14 +64,6 @@ def test_a_real_tune_is_searched_alike() -> None:
     assert (found[..., 0] == patches)[patches > 0].float().mean() > 0.6
 
 
-def new_model() -> NotaGen:
-    torch.manual_seed(0)
-    model = NotaGen(SHAPE).eval()
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.15)
-    return model
-
-
 def some_patches() -> Tensor:
     patches = torch.randint(96, 100, (2, 20, 16), generator=torch.Generator().manual_seed(1))
     patches[patches == 96] = NEWLINE
@@ -93,7 +86,7 @@ def test_new_heads_change_nothing() -> None:
 
 @torch.no_grad()
 def test_a_character_is_predicted_from_those_before_it() -> None:
-    model, patches = new_model(), some_patches()
+    model, patches = random_model(SHAPE), some_patches()
     mask = torch.ones(patches.shape[:2], dtype=torch.bool)
     mask[1, 15:] = False
     losses, _ = model._character_losses(patches, mask)
@@ -110,7 +103,7 @@ def test_a_character_is_predicted_from_those_before_it() -> None:
 
 @torch.no_grad()
 def test_tunes_side_by_side_find_nothing_in_each_other() -> None:
-    model, patches = new_model(), some_patches()
+    model, patches = random_model(SHAPE), some_patches()
     mask = patches[..., 0] != 0
     alone = [model.log_probs(patches[i : i + 1], mask[i : i + 1]) for i in range(2)]
     torch.testing.assert_close(model.log_probs(patches, mask), torch.cat(alone))
@@ -118,7 +111,7 @@ def test_tunes_side_by_side_find_nothing_in_each_other() -> None:
 
 @torch.no_grad()
 def test_silent_heads_find_nothing() -> None:
-    model, patches = new_model(), some_patches()
+    model, patches = random_model(SHAPE), some_patches()
     mask = patches[..., 0] != 0
     silent = torch.zeros_like(mask)
     silent[0, 7:9] = True
@@ -144,13 +137,13 @@ def test_heads_learn() -> None:
 
 
 def test_followers_are_not_left_out() -> None:
-    decoder = new_model().char_decoder
+    decoder = random_model(SHAPE).char_decoder
     with pytest.raises(ValueError, match="followers must be given"):
         decoder(torch.zeros(2, 64), some_patches()[0, :2, :-1])
 
 
 def test_weights_keep_their_heads(tmp_path: Path) -> None:
-    model = new_model()
+    model = random_model(SHAPE)
     save_model(model, tmp_path)
     loaded = load_model(tmp_path)
     assert loaded.config == SHAPE
@@ -161,7 +154,7 @@ def test_weights_keep_their_heads(tmp_path: Path) -> None:
 
 def test_the_authors_code_has_no_place_for_heads(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"out\.pth: found a model with n-gram heads"):
-        export_published(new_model(), tmp_path / "out.pth")
+        export_published(random_model(SHAPE), tmp_path / "out.pth")
     assert not list(tmp_path.iterdir())
 
 
@@ -170,7 +163,7 @@ def test_the_authors_code_has_no_place_for_heads(tmp_path: Path) -> None:
     [([4, 2], "ascend"), ([2, 10**6], "<= 1000"), (4, "tuple"), (["4"], "tuple"), ([[4]], "tuple")],
 )
 def test_heads_of_a_damaged_file_are_refused(tmp_path: Path, lengths: object, reason: str) -> None:
-    save_model(new_model(), tmp_path)
+    save_model(random_model(SHAPE), tmp_path)
     shape = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(shape | {"ngram_heads": lengths}))
     with pytest.raises(InputError, match=f"config.json: .*ngram_heads.*{reason}"):

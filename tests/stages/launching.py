@@ -49,18 +49,26 @@ def environment(corpus: Path) -> dict[str, str]:
     return os.environ | home
 
 
+def run_to_end(
+    command: Sequence[str], place: Path, *, given: str = "", timeout: float = 200
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder, given a text; return its exit code and what it said."""
+    return subprocess.run(
+        command,
+        env=environment(place),
+        cwd=place,
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
 def launch(
     launcher: Sequence[str], stage: str, corpus: Path, *flags: str, run: str = "run"
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(launcher, stage, corpus, *flags, run=run),
-        env=environment(corpus),
-        cwd=corpus,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    return run_to_end(command(launcher, stage, corpus, *flags, run=run), corpus)
 
 
 def metrics(folder: Path) -> list[dict[str, Any]]:

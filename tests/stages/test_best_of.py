@@ -17,7 +17,7 @@ from notagen.generation.engine import Generated, Generator
 from notagen.generation.requests import Beginning, make_request
 from notagen.generation.settings import Sampling
 from notagen.model.weights import load_model
-from tests.stages.launching import PYTHON, ROOT, TORCHRUN, environment
+from tests.stages.launching import PYTHON, ROOT, TORCHRUN, run_to_end
 
 HEADER = "L:1/8\nM:2/4\nK:Eb\nV:1 treble\nV:2 bass\n"
 TEXTS = [f"{HEADER}[V:1]{note}4|[V:2]C4|\n" for note in "cde"]
@@ -57,15 +57,7 @@ def generate(
         *("--weights", str(place / "weights.pth"), "--out", str(place / "out")),
         *("--candidates", str(CANDIDATES), *FLAGS, *flags),
     ]
-    return subprocess.run(
-        command,
-        env=environment(place),
-        cwd=place,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    return run_to_end(command, place)
 
 
 def records(place: Path) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from notagen.features.m3 import M3, M3Config
 from notagen.features.weights import load_clamp, load_m3, save_m3
-from tests.stages.launching import PYTHON, ROOT, TORCHRUN, environment, metrics, steps
+from tests.stages.launching import PYTHON, ROOT, TORCHRUN, metrics, run_to_end, steps
 
 SCRIPTS = {"m3": "1_train-m3.py", "clamp": "2_train-clamp.py"}
 FLAGS = {
@@ -48,15 +48,7 @@ def train(
         *("--run-folder", str(corpus / run), "--schedule", "constant", "--warmup-steps", "2"),
         *(["--m3", str(corpus / "m3")] if model == "clamp" else []),
     ]
-    return subprocess.run(
-        [*command, *flags],
-        env=environment(corpus),
-        cwd=corpus,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    return run_to_end([*command, *flags], corpus)
 
 
 @pytest.mark.parametrize("model", SCRIPTS)

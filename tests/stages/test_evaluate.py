@@ -25,7 +25,7 @@ from tests.evaluation.written import (
     write_index,
     write_lines,
 )
-from tests.stages.launching import PYTHON, ROOT, TINY, environment
+from tests.stages.launching import PYTHON, ROOT, TINY, run_to_end
 
 HEADER = "%%score { 1 | 2 }\nL:1/8\nM:4/4\nK:C\nV:1 treble\nV:2 bass\n"
 ODD = "schön | 7"
@@ -75,15 +75,7 @@ def run(
         "device": "cpu",
     }
     words = [word for name, value in (known | inputs).items() for word in (f"--{name}", value)]
-    return subprocess.run(
-        [*PYTHON, str(ROOT / "evaluate" / script), *words, *flags],
-        env=environment(place),
-        cwd=place,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    return run_to_end([*PYTHON, str(ROOT / "evaluate" / script), *words, *flags], place)
 
 
 def said(done: subprocess.CompletedProcess[str]) -> list[str]:
@@ -253,15 +245,8 @@ def test_settings_that_cannot_be(flags: dict[str, Any], message: str) -> None:
 def test_the_floor_writes_pieces_for_the_prompts_of_a_table(place: Path, tmp_path: Path) -> None:
     def write(weights: Path) -> subprocess.CompletedProcess[str]:
         flags = ("--train", "train.jsonl", "--weights", str(weights), "--samples", "3")
-        return subprocess.run(
-            [*PYTHON, str(ROOT / "evaluate" / "floor.py"), *flags, "--out", str(tmp_path / "out")],
-            env=environment(place),
-            cwd=place,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
+        command = [*PYTHON, str(ROOT / "evaluate" / "floor.py"), *flags]
+        return run_to_end([*command, "--out", str(tmp_path / "out")], place, timeout=100)
 
     none = write(place / "weights")
     assert none.returncode == 1

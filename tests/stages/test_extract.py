@@ -5,7 +5,6 @@ import os
 import runpy
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +24,7 @@ from notagen.features.scoring import read_reference
 from notagen.features.text import new_text_model
 from notagen.features.weights import save_clamp, save_m3
 from notagen.foundation.features import read_features
-from tests.stages.launching import PYTHON, ROOT, TORCHRUN, environment, signal_at
+from tests.stages.launching import PYTHON, ROOT, TORCHRUN, environment, run_to_end, signal_at
 
 SCRIPT = ROOT / "clamp_features" / "3_extract.py"
 HEADER = "L:1/8\nM:4/4\nK:C\nV:1 treble\nV:2 bass\n"
@@ -165,15 +164,7 @@ def test_killed_and_gone_on_with_by_two_processes(place: Path, whole: dict[str, 
     )
     assert code == -signal.SIGKILL
     assert 70 < len(list(out.rglob("*.npy"))) < 146
-    done = subprocess.run(
-        [*TORCHRUN, str(SCRIPT), *command],
-        env=environment(place),
-        cwd=place,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    done = run_to_end([*TORCHRUN, str(SCRIPT), *command], place)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("146 features of 151 files") == 1
     assert contents(out) == whole

@@ -13,7 +13,7 @@ from notagen.generation.prompt_table import write_prompt_table
 from notagen.generation.prompts import Prompt
 from notagen.model.notagen import NotaGen
 from notagen.model.weights import save_model
-from tests.stages.launching import PYTHON, ROOT, TINY, environment
+from tests.stages.launching import PYTHON, ROOT, TINY, run_to_end
 
 SONG, QUARTET = Prompt("Romantic", "Schubert, Franz", "Art Song"), Prompt("Classical", "B", "C")
 
@@ -26,15 +26,8 @@ def weights(tmp_path: Path) -> Path:
 
 
 def run(script: str, place: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*PYTHON, str(ROOT / "inference" / script), "--weights", str(place / "tiny"), *flags],
-        env=environment(place),
-        cwd=place,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    command = [*PYTHON, str(ROOT / "inference" / script), "--weights", str(place / "tiny")]
+    return run_to_end([*command, *flags], place)
 
 
 def test_every_seed_has_its_place_whatever_came_of_it(weights: Path, tmp_path: Path) -> None:

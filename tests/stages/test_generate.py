@@ -16,7 +16,7 @@ from notagen.generation.prompt_table import write_prompt_table
 from notagen.generation.prompts import Prompt
 from notagen.model.notagen import NotaGen
 from notagen.model.weights import save_model
-from tests.stages.launching import PYTHON, ROOT, TINY, TORCHRUN, environment, signal_at
+from tests.stages.launching import PYTHON, ROOT, TINY, TORCHRUN, environment, run_to_end, signal_at
 
 HEADER = "L:1/8\nM:4/4\nK:Eb\nV:1 treble\nV:2 bass\n"
 SIX = ("--prompts", "six.jsonl", "--batch-size", "2", "--max-retries", "1")
@@ -55,16 +55,7 @@ def command(place: Path, out: str, *flags: str, launcher: Sequence[str] = PYTHON
 def generate(
     place: Path, out: str, *flags: str, launcher: Sequence[str] = PYTHON, given: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(place, out, *flags, launcher=launcher),
-        env=environment(place),
-        cwd=place,
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    return run_to_end(command(place, out, *flags, launcher=launcher), place, given=given)
 
 
 def records(place: Path, out: str) -> list[dict[str, Any]]:
