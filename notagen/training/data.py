@@ -199,7 +199,10 @@ class TuneDataset(Dataset[NDArray[np.uint8]]):
         return self._choose(draw, num_patches, share, "predicted")
 
     def silent(self, draw: Draw, num_patches: int, share: float) -> NDArray[np.bool_]:
-        """Return which patches are predicted without n-gram heads, chosen likewise."""
+        """Return which patches are predicted without n-gram heads, shape (num_patches,).
+
+        Chosen as `predicted` does, and apart from it.
+        """
         return self._choose(draw, num_patches, share, "silent")
 
     def _choose(

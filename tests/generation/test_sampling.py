@@ -127,6 +127,8 @@ def test_forbidden_characters_have_no_probability() -> None:
         ("top_p", 0.0),
         ("top_p", 1.1),
         ("temperature", 0.0),
+        ("recall", -0.1),
+        ("recall", 1.1),
         ("temperature", math.nan),
     ],
 )

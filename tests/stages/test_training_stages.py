@@ -276,6 +276,7 @@ def test_shipped_config_parses(stage: str, monkeypatch: pytest.MonkeyPatch) -> N
     [
         ("patches_per_step", 0, ValueError),
         ("sampled_share", 0.0, ValueError),
+        ("silent_share", 1.0, ValueError),
         ("ema_decay", 1.0, ValueError),
         ("spike_factor", 1.0, ValueError),
         ("lora_rank", 0, ValueError),
