@@ -98,6 +98,8 @@ class BarRules:
         """What a short bar with a fermata left of the metre."""
         self._counts: tuple[int, int] | None = None
         """The newest counter."""
+        self.num_bars: int | None = None
+        """Bars of the whole tune as the counter of its first line says; None where it says none."""
         self._newest: tuple[str, ...] = ()
         self._repeated = (0,) * LONGEST_PATTERN
         """For 1, 2, ... bars: how many newest lines are equal to the line that many before."""
@@ -142,7 +144,8 @@ class BarRules:
             cut = first.has_fermata
             self._remainder = self._metre - first.duration if cut and self._metre else None
         if counter := _COUNTS.match(line):
-            self._counts = int(counter[1]), int(counter[2])
+            self._counts = done, to_come = int(counter[1]), int(counter[2])
+            self.num_bars = self.num_bars if done else to_come + 1
         music = _music(line)
         self._repeated = self._count_repeated(music)
         self._newest = (music, *self._newest[: LONGEST_PATTERN - 1])

@@ -19,7 +19,9 @@ class Controls:
     prompt's own body count. None leaves the length to the model."""
     valid_bars: bool = False
     """Take a bar back and write it again while it is faulty: a voice twice or unknown, an open
-    bracket, voices that do not last equally long or longer than the metre, unequal barlines."""
+    bracket, voices that do not last equally long or longer than the metre, unequal barlines.
+    Without `num_bars`, the piece is as long as its first counter plans: the others are written for
+    the model."""
     max_retries: int = 32
     """So many times a bar is written again at most; then its faulty voices rest."""
     max_bars: int | None = None
@@ -49,15 +51,16 @@ class Controls:
         if self.num_bars and self.max_bars and self.max_bars < self.num_bars:
             raise ValueError(f"max_bars must be >= num_bars ({self.num_bars}), got {self.max_bars}")
 
-    def counter(self, bars_done: int) -> str:
-        """Return what is written for the model at the start of a body line.
-
-        Without `num_bars` the first line alone is begun so, as NotaGen does; the model goes on
-        with the number of bars it plans.
-        """
-        if self.num_bars is None:
-            return "[r:0/" if bars_done == 0 else ""
-        return f"[r:{bars_done}/{self.num_bars - 1 - bars_done}]"
-
 
 NO_CONTROLS = Controls()
+
+
+def counter(bars_done: int, num_bars: int | None) -> str:
+    """Return what is written for the model at the start of a body line.
+
+    Where the number of bars is not known, the first line alone is begun so, as NotaGen does; the
+    model goes on with the number of bars it plans.
+    """
+    if num_bars is None:
+        return "[r:0/" if bars_done == 0 else ""
+    return f"[r:{bars_done}/{num_bars - 1 - bars_done}]"

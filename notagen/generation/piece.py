@@ -11,7 +11,7 @@ from torch import Tensor
 
 from notagen.generation.bars import BarRules, Fault
 from notagen.generation.context import GrowingTune
-from notagen.generation.controls import NO_CONTROLS
+from notagen.generation.controls import NO_CONTROLS, counter
 from notagen.generation.header import HeaderGuide
 from notagen.generation.header_rules import find_header_fault, missing_lines
 from notagen.generation.prompts import prompt_text
@@ -104,6 +104,9 @@ class Piece:
         self._index, self._seed = index, seed
         self._tokenizer = tokenizer
         self._controls = request.controls or NO_CONTROLS
+        self._num_bars = self._controls.num_bars
+        """Bars of the whole piece, as wished or as its counters plan; None while it is not known,
+        and for ever where the model writes all counters."""
         self._on_text = on_text
         self._generator = torch.Generator().manual_seed(piece_seed(seed, index))
         self._prompt = request.wishes.complete(prompt_text(request.prompt))
@@ -125,13 +128,13 @@ class Piece:
             self._begin_body()
         if self._rules:
             for line in self.tune.whole_lines():
-                self._rules.accept(line)
+                self._accept(self._rules, line)
 
     @property
     def may_end(self) -> bool:
         """Whether the model may end the piece with its next patch."""
         at_bar = self.tune.at_line_start and self.tune.bars_done > 0
-        return at_bar and not self._controls.num_bars
+        return at_bar and not self._num_bars
 
     @property
     def num_candidates(self) -> int:
@@ -168,7 +171,7 @@ class Piece:
     def given(self) -> list[int]:
         """Return the characters that the next patch begins with, whatever the model would draw."""
         if self.tune.at_line_start and self.tune.in_body and not self._due:
-            self._due = encode_characters(self._controls.counter(self.tune.bars_done))
+            self._due = encode_characters(counter(self.tune.bars_done, self._num_bars))
         return self._due[: self._tokenizer.patch_size]
 
     def take(self, candidates: list[list[int]]) -> None:
@@ -187,7 +190,7 @@ class Piece:
         if self.tune.at_line_start and not self.tune.in_body and not self._due:
             instead = self._instead_of(self._tokenizer.decode([patch]))
             if instead == "[":  # the body begins: its first counter is written for the model
-                self._due = encode_characters(self._controls.counter(0))
+                self._due = encode_characters(counter(0, self._num_bars))
                 return
             if instead is not None:
                 self._add_lines(instead)
@@ -234,7 +237,7 @@ class Piece:
     def _limit_met(self) -> Reason | None:
         controls, tune = self._controls, self.tune
         at_bar = tune.in_body and tune.at_line_start
-        if controls.num_bars and at_bar and tune.bars_done >= controls.num_bars:
+        if self._num_bars and at_bar and tune.bars_done >= self._num_bars:
             return "eos"
         if controls.max_bars and at_bar and tune.bars_done >= controls.max_bars:
             return "max_bars"
@@ -350,9 +353,17 @@ class Piece:
                 self._take_back(self.tune.line_from(0))
                 self._add_lines(keyed)
                 line = keyed
-        rules.accept(line)
+        self._accept(rules, line)
         self._line_retries = 0
         self._flush()
+
+    def _accept(self, rules: BarRules, line: str) -> None:
+        """Go on after a line that stays, and with the number of bars that the first one plans."""
+        rules.accept(line)
+        planned = rules.num_bars
+        # a prompt's own counters may contradict themselves
+        if self._controls.valid_bars and planned and planned >= self.tune.bars_done:
+            self._num_bars = self._num_bars or planned
 
     def _add_lines(self, lines: str) -> None:
         """Write whole lines in the model's place."""

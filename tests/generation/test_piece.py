@@ -56,7 +56,7 @@ def end(piece: Piece) -> Generated:
 
 
 def bar(number: int, music: str = "c8", other: str = "C8") -> str:
-    return f"[r:{number}/9][V:1]{music}|[V:2]{other}|\n"
+    return f"[r:{number}/{9 - number}][V:1]{music}|[V:2]{other}|\n"
 
 
 def test_what_the_model_writes_stays_where_nothing_is_asked() -> None:
@@ -73,9 +73,9 @@ def test_a_faulty_patch_then_the_voice_then_the_bar_is_taken_back() -> None:
     piece = begin(controls=VALID)
     write(piece, bar(0))
     sound = so_far(piece)
-    first, second = TOKENIZER.encode_lines("[r:1/9][V:1]c4d4e4f4g4|[V:2]C8|\n")[:2]
+    first, second = TOKENIZER.encode_lines("[r:1/8][V:1]c4d4e4f4g4|[V:2]C8|\n")[:2]
     # the first patch is sound as far as it goes
-    expected = [sound + "[r:1/9][V:1]c4d4", sound, sound, sound]
+    expected = [sound + "[r:1/8][V:1]c4d4", sound, sound, sound]
     for number, left in enumerate(expected, start=1):
         if piece.tune.at_line_start:
             draw(piece, first)
@@ -124,7 +124,7 @@ def test_after_all_retries_the_faulty_voice_rests(max_retries: int) -> None:
         draw(piece, faulty[0 if piece.tune.at_line_start else 1])
     write(piece, bar(2))
     found = end(piece)
-    assert found.text == HEADER + bar(0) + "[r:1/9][V:1]c8|\n" + bar(2)
+    assert found.text == HEADER + bar(0) + "[r:1/8][V:1]c8|\n" + bar(2)
     assert (found.retries, found.mended) == (max_retries, (2,))
     assert "".join(told) == found.text
     assert found.patches == len(TOKENIZER.encode_lines(found.text.removeprefix(HEADER)))
@@ -133,8 +133,8 @@ def test_after_all_retries_the_faulty_voice_rests(max_retries: int) -> None:
 def test_where_no_voice_is_sound_the_first_rests() -> None:
     piece = begin(controls=Controls(valid_bars=True, max_retries=0))
     write(piece, bar(0))
-    write(piece, "[r:1/9][V:1]c6|[V:2]C4|\n")
-    assert so_far(piece).endswith("|\n[r:1/9][V:1]z8|\n")
+    write(piece, "[r:1/8][V:1]c6|[V:2]C4|\n")
+    assert so_far(piece).endswith("|\n[r:1/8][V:1]z8|\n")
     assert end(piece).mended == (2,)
 
 
@@ -146,20 +146,20 @@ def test_only_what_stays_is_told() -> None:
     assert told == [HEADER]
     piece.take([TOKENIZER.encode_lines("|[V:2]C8|\n")[0]] * MAX_CANDIDATES)
     assert told == [HEADER, bar(0)]
-    write(piece, "[r:1/9][V:1]c8")
+    write(piece, "[r:1/8][V:1]c8")
     assert told == [HEADER, bar(0)]
     piece.stop()
-    assert (end(piece).reason, told[-1]) == ("stopped", "[r:1/9][V:1]c8")
+    assert (end(piece).reason, told[-1]) == ("stopped", "[r:1/8][V:1]c8")
 
 
 def test_the_line_that_the_prompt_began_is_not_taken_back() -> None:
-    prompt = HEADER + bar(0) + "[r:1/9][V:1]c3"
+    prompt = HEADER + bar(0) + "[r:1/8][V:1]c3"
     piece = begin(prompt, VALID)
-    assert piece.given() == list(b"[r:1/9][V:1]c3")
-    write(piece, "[r:1/9][V:1]c3|[V:2]C8|\n")
+    assert piece.given() == list(b"[r:1/8][V:1]c3")
+    write(piece, "[r:1/8][V:1]c3|[V:2]C8|\n")
     assert so_far(piece) == prompt + "|[V:2]C8|\n"
     write(piece, bar(2, "c8", "C4"))  # the next one is
-    assert so_far(piece) == prompt + "|[V:2]C8|\n[r:2/9][V:1]c8"
+    assert so_far(piece) == prompt + "|[V:2]C8|\n[r:2/7][V:1]c8"
     assert end(piece).retries == 1
 
 
@@ -200,7 +200,7 @@ def test_mended_bars_are_no_endless_loop() -> None:
     for _ in range(20):
         if piece.ended():
             break
-        write(piece, "[r:0/9][V:1]c3|\n" if not piece.tune.bars_done else "[V:1]c3|\n")
+        write(piece, f"[r:{piece.tune.bars_done}/{9 - piece.tune.bars_done}][V:1]c3|\n")
     assert piece.result().reason == "loop"
     assert piece.tune.bars_done <= 5
 
@@ -210,9 +210,9 @@ def test_a_first_bar_in_one_patch_counts_once() -> None:
     assert len(TOKENIZER.encode_lines(upbeat)) == 1
     piece = begin(HEADER, Controls(valid_bars=True, max_repeats=2))
     write(piece, upbeat)
-    write(piece, "[V:1]c8|\n" * 2)
+    write(piece, "[r:1/8][V:1]c8|\n[r:2/7][V:1]c8|\n")
     assert (piece.tune.bars_done, piece.result().retries) == (3, 0)
-    write(piece, "[V:1]c8|\n")
+    write(piece, "[r:3/6][V:1]c8|\n")
     assert (piece.tune.bars_done, piece.result().retries) == (3, 1)
 
 
@@ -228,8 +228,8 @@ def test_a_loop_cannot_keep_a_piece_from_its_length() -> None:
     ("controls", "reason", "text"),
     [
         (Controls(max_bars=2), "max_bars", bar(0) + bar(1)),
-        (Controls(max_patches=3), "max_patches", bar(0) + "[r:1/9][V:1]c8"),
-        (Controls(max_characters=25), "max_characters", bar(0) + "[r:1/9][V:1]c8"),
+        (Controls(max_patches=3), "max_patches", bar(0) + "[r:1/8][V:1]c8"),
+        (Controls(max_characters=25), "max_characters", bar(0) + "[r:1/8][V:1]c8"),
         (Controls(max_characters=24), "max_characters", bar(0)),
         (Controls(max_seconds=1e-9), "max_seconds", ""),
     ],
@@ -287,6 +287,9 @@ def test_counters_are_given_where_they_are_known() -> None:
     assert piece.given() == list(b"[r:1/10]")
     write(piece, "[r:1/10][V:1]c8|\n")
     assert piece.given() == list(b"[r:2/9]")
+    piece = begin(HEADER + bar(0), VALID)  # and keeps to what it plans
+    assert piece.given() == list(b"[r:1/8]")
+    assert not piece.may_end
 
 
 def test_a_counter_is_given_again_after_the_bar_was_taken_back() -> None:
@@ -352,7 +355,7 @@ def test_what_is_read_again_is_what_changed() -> None:
 
 def test_a_line_longer_than_the_window_is_taken_back() -> None:
     piece = begin(HEADER + bar(0), Controls(max_repeats=1, max_retries=9))
-    text = "[r:1/9][V:1]" + "c" * 1000
+    text = "[r:1/8][V:1]" + "c" * 1000
     for patch in TOKENIZER.encode_lines(text)[:-1]:
         draw(piece, patch)
         kept, new = piece.unread()

@@ -108,6 +108,40 @@ def test_retries_mend_fewer_bars(trained_model: NotaGen) -> None:
     assert all(piece.retries <= 16 * 5 + 16 * 20 for piece in many)
 
 
+def test_a_piece_is_as_long_as_its_first_counter_plans(trained_model: NotaGen) -> None:
+    def counters(*, valid_bars: bool) -> list[tuple[str, list[str]]]:
+        controls = Controls(valid_bars=valid_bars, max_patches=300)
+        generator = Generator(trained_model, WILD, batch_size=6)
+        found = generator.generate([SCHUBERT] * 6, seed=3, controls=controls)
+        return [(piece.reason, re.findall(r"^\[r:[^]]*\]", piece.text, re.M)) for piece in found]
+
+    def wanted(written: list[str]) -> list[str]:
+        num_bars = int(re.findall(r"\d+", written[0])[1]) + 1
+        return [f"[r:{i}/{num_bars - 1 - i}]" for i in range(num_bars)]
+
+    kept = counters(valid_bars=True)
+    assert all(written == wanted(written)[: len(written)] for _, written in kept)
+    ended = [written for reason, written in kept if reason == "eos"]
+    assert len(ended) > 2
+    assert all(written == wanted(written) for written in ended)
+    assert any(written != wanted(written) for _, written in counters(valid_bars=False))
+
+
+def test_a_prompt_that_has_all_its_bars_gets_no_more(trained_model: NotaGen) -> None:
+    header = "%%score { 1 | 2 }\nL:1/8\nM:4/4\nK:C\nV:1 treble\nV:2 bass\n"
+    bars = ["[V:1]C8|\n", "[V:1]D8|\n"]
+    controls = Controls(valid_bars=True, max_patches=40)
+
+    def written(*counters: str) -> str:
+        prompt = header + "".join(map("".join, zip(counters, bars, strict=True)))
+        (piece,) = Generator(trained_model).generate([prompt], seed=0, controls=controls)
+        return piece.text.removeprefix(prompt)
+
+    assert written("[r:0/1]", "[r:1/0]") == ""
+    assert written("[r:0/2]", "[r:1/1]").startswith("[r:2/0]")
+    assert written("[r:0/0]", "[r:1/0]") != ""  # which says two things at once
+
+
 def test_a_sound_piece_is_the_same_with_and_without(trained_model: NotaGen) -> None:
     plain, checked = (
         next(Generator(trained_model, GREEDY).generate([SCHUBERT], seed=0, controls=controls))
