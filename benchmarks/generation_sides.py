@@ -16,11 +16,11 @@ from torch import Tensor
 from benchmarks.original import original_patch
 from notagen.generation.cache import CachedModel
 from notagen.generation.settings import DEFAULT_SAMPLING
-from notagen.generation.writing import NEWLINE, PatchWriter
+from notagen.generation.writing import PatchWriter
 from notagen.model.config import ModelConfig
 from notagen.model.notagen import NotaGen
 from notagen.model.packed import Precision, pack
-from notagen.tokenizer.vocabulary import BOS, EOS, SIZE
+from notagen.tokenizer.vocabulary import BOS, EOS, NEWLINE, SIZE
 
 BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
 MIB = 2**20

@@ -17,9 +17,10 @@ import torch.nn.functional as F  # noqa: N812 -- its usual name
 from numpy.typing import NDArray
 from torch import Tensor
 
+from notagen.foundation.errors import InputError
 from notagen.generation.settings import Sampling
 from notagen.model.config import HEAD_SIZE
-from notagen.model.decoders import Attention, Block, PatchDecoder, Transformer
+from notagen.model.decoders import Attention, Block, CharDecoder, PatchDecoder, Transformer
 from notagen.model.notagen import NotaGen
 from notagen.tokenizer.vocabulary import PAD, SIZE
 
@@ -39,7 +40,7 @@ def original_loss(
         one_hot: Whether patches are embedded through one-hot vectors; else our sum of rows.
         eager: Whether the layers go operation by operation; else our own.
     """
-    patch_decoder, char_decoder = model.patch_decoder, model.char_decoder
+    patch_decoder, char_decoder = _decoders(model)
     if one_hot:
         embedded = _embed(patch_decoder, patches)
         hidden = _transform(patch_decoder.transformer, embedded, eager=eager)
@@ -70,7 +71,7 @@ def original_patch(
         sampling: How a character is chosen.
         random: Source of the choice.
     """
-    patch_decoder, char_decoder = model.patch_decoder, model.char_decoder
+    patch_decoder, char_decoder = _decoders(model)
     hidden = _transform(patch_decoder.transformer, _embed(patch_decoder, patches), eager=True)
     ids: list[int] = []
     while len(ids) < model.config.patch_size:
@@ -81,6 +82,12 @@ def original_patch(
         probs = logits[0, -1].softmax(-1).cpu().detach().numpy()
         ids.append(int(random.choice(SIZE, p=original_filter(probs, sampling))))
     return ids
+
+
+def _decoders(model: NotaGen) -> tuple[PatchDecoder, CharDecoder]:
+    if model.config.ngram_heads:
+        raise InputError("found a model with n-gram heads, wanted one without, as the original's")
+    return model.patch_decoder, model.char_decoder
 
 
 def original_filter(probs: NDArray[np.floating], sampling: Sampling) -> NDArray[np.float64]:

@@ -1,10 +1,11 @@
 """Let the n-gram floor write pieces, to stand beside those of a model.
 
-    python floor.py --train ../data/out/train.jsonl --weights ../weights/mine --out floor
-    python evaluate.py --name floor-writes --model None --generations floor
+    python floor.py --train ../data/out/train.jsonl --weights ../weights/mine --out out/floor
+    python evaluate.py --name floor-writes --model None --generations out/floor
 
-They are drawn as a model's are, for prompts drawn from the weights' table as
-`inference/generate.py --draw-prompts` with the same seed draws them.
+Characters are drawn as a model's are, at the default sampling, for prompts drawn from the weights'
+table as `inference/generate.py --draw-prompts` with the same seed draws them. No bar is taken back:
+a model's share in that is what its pieces are with --no-valid-bars.
 """
 
 import dataclasses
@@ -18,10 +19,12 @@ from notagen.evaluation.floor_writer import learn, write
 from notagen.evaluation.pieces import describe, find_pieces
 from notagen.exports import GenerationFolder
 from notagen.foundation.config import one_line_errors
+from notagen.foundation.errors import InputError
 from notagen.generation.prompt_table import need_prompt_table
 from notagen.generation.prompts import draw_prompts
 from notagen.generation.requests import Request
 from notagen.generation.settings import DEFAULT_SAMPLING
+from notagen.metrics.kneser_ney import MAX_ORDER
 
 
 def main(
@@ -44,6 +47,11 @@ def main(
         order: Longest n-grams, 1 to 9 characters.
         max_characters: A piece is cut off after so many.
     """
+    if samples < 1 or max_characters < 1 or not 1 <= order <= MAX_ORDER:
+        raise InputError(
+            f"found samples {samples}, max_characters {max_characters} and order {order}, wanted "
+            f"numbers from 1 and an order of {MAX_ORDER} at most"
+        )
     prompts = draw_prompts(need_prompt_table(weights), count=samples, seed=seed)
     learned = find_pieces(train)
     orders, left_out = learn(learned, order)

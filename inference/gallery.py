@@ -3,8 +3,9 @@
     python gallery.py
 
 Nothing is chosen by ear: a seed draws the prompt, by the number of pieces behind it, and the piece;
-`generate.py --draw-prompts --seed N` writes the same one. First pages and MIDI go beside the page,
-all other forms and the sound into a folder of their own.
+on a processor, `generate.py --draw-prompts --seed N --device cpu` writes the same one. First pages
+and MIDI go beside the page, all other forms and the sound into a folder of their own. One that was
+stopped goes on when the same command is given again.
 """
 
 import json
@@ -14,11 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 import tyro
 
 from notagen.exports import GenerationFolder
 from notagen.foundation.config import one_line_errors
-from notagen.foundation.errors import ConversionError
+from notagen.foundation.errors import ConversionError, InputError
 from notagen.foundation.files import write_bytes, write_text
 from notagen.generation.engine import Generator
 from notagen.generation.prompt_table import need_prompt_table
@@ -32,8 +34,8 @@ ROOT = STAGE.parent
 INTRODUCTION = """# Gallery
 
 Pieces by `{weights}`, one for each seed, none chosen by ear: the seed draws the prompt, by the
-number of pieces behind it, and the piece. `python inference/gallery.py` writes them again, with all
-pages, MusicXML and WAV.
+number of pieces behind it, and the piece. `inference/gallery.py` writes such a page, `make gallery`
+that of the weights that come with the project, with all pages, MusicXML and WAV.
 """
 
 
@@ -53,6 +55,12 @@ def main(
         seeds: Pieces of the page: those of seeds 1, 2, ...
         max_bars: Bars after which a piece is ended; None lets it come to its own end.
     """
+    if seeds < 1 or (max_bars is not None and max_bars < 1) or not page.suffix:
+        raise InputError(
+            f"found {seeds} seeds, max_bars {max_bars} and page {page}, wanted numbers from 1 and "
+            "a page such as gallery.md"
+        )
+    torch.set_num_threads(1)
     known = need_prompt_table(weights)
     generator = Generator(load_model(weights), batch_size=1)
     entries = [
@@ -74,13 +82,16 @@ def make_entry(
 ) -> str:
     """Write one seed's piece in every form, and return its part of the page."""
     config = GenerateConfig(weights=weights, out=out, draw_prompts=True, seed=seed)
-    if max_bars:
+    if max_bars is not None:
         config = replace(config, controls=replace(config.controls, max_bars=max_bars))
     requests = config.requests(known=known)
     run: dict[str, Any] = {"seed": seed, "weights_sha256": weights_sha256(weights)}
     folder = GenerationFolder(out, requests, run)
-    (piece,) = generator.generate(requests, seed=seed)
-    record = folder.add(piece)
+    folder.drop_torn_line()
+    record = next(iter(folder.records()), None)
+    if record is None:
+        (piece,) = generator.generate(requests, seed=seed)
+        record = folder.add(piece)
     print(json.dumps({name: record[name] for name in ("name", "n_bars", "seconds", "error")}))
     prompt = Prompt.parse(record["prompt"])
     files = {Path(path).suffix: out / path for path in reversed(record["files"])}

@@ -52,6 +52,9 @@ class Generator:
             raise ValueError(f"batch_size must be >= 1, got {batch_size}")
         self.sampling = sampling
         self.batch_size = batch_size
+        # what is always the likeliest is always the same, unless heads speak now and then
+        mixed = bool(model.config.ngram_heads) and 0 < sampling.recall < 1
+        self._never_varies = sampling.is_greedy and not mixed
         self._tokenizer = PatchTokenizer(model.config.patch_size, model.config.patch_length)
         self._model = pack(model, precision, rows=batch_size)
         self._stopped = False
@@ -146,8 +149,8 @@ class Generator:
     def _as_request(self, prompt: Request | Prompt | str | None, controls: Controls) -> Request:
         request = prompt if isinstance(prompt, Request) else Request(prompt=prompt)
         controls = request.controls or controls
-        if self.sampling.is_greedy:
-            # what is always the likeliest would be written again just as it was
+        if self._never_varies:
+            # a bar taken back would be written again just as it was
             controls = dataclasses.replace(controls, max_retries=0)
         return dataclasses.replace(request, controls=controls)
 

@@ -5,8 +5,8 @@
 
 from collections.abc import Sequence
 
-from notagen.model.ngram_heads import MATCHES, NEWLINE, NONE, VOICE
-from notagen.tokenizer.vocabulary import PAD
+from notagen.model.ngram_heads import MATCHES, NONE, VOICE
+from notagen.tokenizer.vocabulary import NEWLINE, PAD
 
 Followers = dict[bytes, list[tuple[int, int]]]
 """Of characters that stood in a tune, segment and follower of each time, in the tune's order."""
@@ -39,6 +39,9 @@ class GrowingFollowers:
         """Forget the patches from `num_patches` on."""
         del self._ends[num_patches:]
         end, self._segment = self._ends[-1] if self._ends else (0, 0)
+        if end == 0:
+            self._characters.clear()
+            self._followers.clear()
         while len(self._characters) > end:
             self._characters.pop()
             for context in _contexts(self._characters, self._lengths):
@@ -115,8 +118,9 @@ def _note(
     character: int,
 ) -> None:
     """Note what follows the characters."""
+    place = segment, character
     for context in _contexts(characters, lengths):
-        followers.setdefault(context, []).append((segment, character))
+        followers.setdefault(context, []).append(place)
 
 
 def _contexts(characters: bytearray, lengths: Sequence[int]) -> list[bytes]:

@@ -61,8 +61,8 @@ def need_prompt_table(path_or_name: str | Path) -> dict[Prompt, int]:
     known = read_prompt_table(path_or_name)
     if not known:
         raise MissingInputError(
-            f"{path_or_name}: found no {PROMPT_TABLE} beside the weights, wanted one as finetune/ "
-            "writes it"
+            f"{path_or_name}: found no prompts in a {PROMPT_TABLE} beside the weights, wanted "
+            "some as finetune/ writes them"
         )
     return known
 

@@ -11,7 +11,8 @@ class Sampling:
     """How the next character is chosen; the defaults are those of NotaGen."""
 
     top_k: int = 9
-    """Only the k likeliest characters are left; 0 leaves all, 1 always takes the likeliest."""
+    """Only the k likeliest characters are left; 0 leaves all, 1 always takes the likeliest. (With
+    n-gram heads and a recall between 0 and 1, the seed still says which patches they help with.)"""
     top_p: float = 0.9
     """Of those, only the likeliest whose sum first reaches this share are left; 1 leaves all."""
     temperature: float = 1.2

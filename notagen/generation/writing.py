@@ -8,9 +8,8 @@ from torch import Tensor
 from notagen.foundation.errors import InputError
 from notagen.generation.cache import CachedModel
 from notagen.generation.sampling import Sampling, draw, probabilities
-from notagen.tokenizer.vocabulary import BOS, EOS, PAD, SIZE
+from notagen.tokenizer.vocabulary import BOS, EOS, NEWLINE, PAD, SIZE
 
-NEWLINE = ord("\n")
 BAR = ord("|")
 VOICE_PLACES = 8
 """A voice's name stands before this place in a patch that begins with a barline and `[V:`. Only its

@@ -18,8 +18,6 @@ _LARGEST = {
     "hidden_size": 100_000,
 }
 """Far beyond any model; a damaged file that asks for more is refused before it is built."""
-_LONGEST_NGRAM = 1000
-"""Likewise, of the characters that an n-gram head compares."""
 
 
 def check_bounds(config: ModelConfig) -> None:
@@ -31,8 +29,6 @@ def check_bounds(config: ModelConfig) -> None:
     for name, largest in _LARGEST.items():
         if getattr(config, name) > largest:
             raise ValueError(f"{name} must be <= {largest}, got {getattr(config, name)}")
-    if max(config.ngram_heads, default=0) > _LONGEST_NGRAM:
-        raise ValueError(f"ngram_heads must be <= {_LONGEST_NGRAM}, got {config.ngram_heads}")
 
 
 def check_tensors(

@@ -7,6 +7,8 @@ from notagen.foundation.config import check_fields
 
 HEAD_SIZE = 64
 """Width of one attention head, in every size of the model."""
+LONGEST_NGRAM = 1000
+"""Characters that an n-gram head compares at most."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +39,8 @@ class ModelConfig:
                 raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
         if self.patch_length < 4:  # bos, header, a line, and room to go on
             raise ValueError(f"patch_length must be >= 4, got {self.patch_length}")
-        if any(length < 1 for length in self.ngram_heads):
-            raise ValueError(f"ngram_heads must be >= 1, got {self.ngram_heads}")
+        if any(not 1 <= length <= LONGEST_NGRAM for length in self.ngram_heads):
+            raise ValueError(f"ngram_heads must be 1 to {LONGEST_NGRAM}, got {self.ngram_heads}")
         if self.ngram_heads != tuple(sorted(set(self.ngram_heads))):
             raise ValueError(f"ngram_heads must ascend, got {self.ngram_heads}")
         if self.hidden_size % HEAD_SIZE:

@@ -177,7 +177,7 @@ class CharDecoder(nn.Module):
         num_layers: Layers of the transformer.
         hidden_size: Its width, that of the states.
         dropout: Share of activations dropped while training.
-        ngrams: Lengths of the n-gram heads.
+        ngram_lengths: Characters that each n-gram head compares; none for no such heads.
     """
 
     def __init__(
@@ -186,13 +186,13 @@ class CharDecoder(nn.Module):
         num_layers: int,
         hidden_size: int,
         dropout: float,
-        ngrams: Sequence[int] = (),
+        ngram_lengths: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.table = nn.Parameter(torch.empty(SIZE, hidden_size))
         nn.init.normal_(self.table, std=INITIAL_STD)
         self.transformer = Transformer(length + 1, num_layers, hidden_size, dropout)
-        self.ngram_heads = NgramHeads(ngrams, hidden_size) if ngrams else None
+        self.ngram_heads = NgramHeads(ngram_lengths, hidden_size) if ngram_lengths else None
 
     def forward(
         self, hidden: Tensor, characters: Tensor, followers: Tensor | None = None

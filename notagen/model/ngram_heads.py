@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F  # noqa: N812 -- its usual name
 from torch import Tensor, nn
 
-from notagen.tokenizer.vocabulary import PAD, SIZE
+from notagen.tokenizer.vocabulary import NEWLINE, PAD, SIZE
 
 MATCHES = 4
 """Followers that a head finds at most: the last ones."""
-VOICE, NEWLINE = b"[V:", ord("\n")
-"""What ends a segment of a tune. Nothing is found in the segment that is being written: there a
-model would be led round in circles, each time surer than before."""
+VOICE = b"[V:"
+"""Ends a segment of a tune, as a line end does. Nothing is found in the segment that is being
+written: there a model would be led round in circles, each time surer than before."""
 NONE = PAD
 """Stands for the follower where there are fewer places."""
 _FACTOR = 0x9E3779B97F4A7C15 - 2**64

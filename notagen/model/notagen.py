@@ -46,7 +46,8 @@ class NotaGen(nn.Module):
             patches: (B, P, S), integers of any width, 0 to 127; tunes and patches are padded on
                 the right.
             mask: (B, P), true or 1 for real patches, or for some of them; false or 0 for padding.
-            silent: (B, P), true for patches that are predicted without n-gram heads; None for none.
+            silent: (B, P), true or 1 for patches that are predicted without n-gram heads; None for
+                none.
             reduction: `mean` over the predicted characters of the whole batch; `sum` for losses
                 that are averaged over several batches, by the sum of their `count_targets`.
 
@@ -94,7 +95,7 @@ class NotaGen(nn.Module):
         The second tensor, (N,), says which tune each patch belongs to. The patches stand in the
         order of their lengths, so that few pads are computed.
         """
-        self._check(patches, mask)
+        self._check(patches, mask=mask, silent=silent)
         places = mask[:, 1:].flatten().nonzero().squeeze(1)
         lengths = (patches[:, 1:].flatten(0, 1)[places] != PAD).sum(1)
         lengths, order = lengths.sort(stable=True)
@@ -106,12 +107,12 @@ class NotaGen(nn.Module):
         if self.config.ngram_heads:
             followers = find_followers(patches, self.config.ngram_heads)
             if silent is not None:
-                followers[silent] = NONE
+                followers[silent.bool()] = NONE
             followers = followers[:, 1:].flatten(0, 1)[places]
         losses = self.char_decoder.losses(hidden, targets, lengths, followers)
         return losses, places // (patches.shape[1] - 1)
 
-    def _check(self, patches: Tensor, mask: Tensor) -> None:
+    def _check(self, patches: Tensor, **marks: Tensor | None) -> None:
         wanted = f"(B, 2 to {self.config.patch_length + 1}, {self.config.patch_size})"
         fits = (
             patches.dim() == 3
@@ -120,10 +121,11 @@ class NotaGen(nn.Module):
         )
         if not fits:
             raise ValueError(f"patches must have shape {wanted}, got {tuple(patches.shape)}")
-        if mask.shape != patches.shape[:2]:
-            raise ValueError(
-                f"mask must have shape {tuple(patches.shape[:2])}, got {tuple(mask.shape)}"
-            )
+        for name, marked in marks.items():
+            if marked is not None and marked.shape != patches.shape[:2]:
+                raise ValueError(
+                    f"{name} must have shape {tuple(patches.shape[:2])}, got {tuple(marked.shape)}"
+                )
 
 
 def count_targets(patches: Tensor, mask: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ BOS = 1
 EOS = 2
 """Ends a patch that is not full; the eos patch is a BOS and fifteen of these."""
 SIZE = 128
+NEWLINE = ord("\n")
+"""Ends a patch too."""
 
 _MARKS = bytes((PAD, BOS, EOS))
 _OUTSIDE = re.compile(r"[^\x03-\x7f]")

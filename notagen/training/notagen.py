@@ -103,9 +103,10 @@ def notagen_task(
             whole, folder, step, prompt=Prompt(*prompt) if prompt else None, seed=config.seed
         )
 
+    silent_share = config.silent_share if model.config.ngram_heads else 0.0
     return Task(
         model=model,
-        train=replace(TuneExamples.of_run(train_tunes, config), silent_share=config.silent_share),
+        train=replace(TuneExamples.of_run(train_tunes, config), silent_share=silent_share),
         eval=TuneExamples.of_run(eval_tunes, config),
         save=save,
         unit="nats per character",

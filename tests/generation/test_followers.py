@@ -159,15 +159,19 @@ def test_recall_is_the_share_of_patches_with_heads(
 def test_pieces_are_the_same_side_by_side(model: NotaGen) -> None:
     sampling = Sampling(top_k=9, top_p=0.9, temperature=1.0)
     prompts = [None, "%Romantic\n", "L:1/8\nK:C\n", None]
+    # longer than the context, so that its window slides
+    controls = Controls(max_patches=2 * SHAPE.patch_length)
     one, many = (
         {
-            piece.index: piece.text
+            piece.index: (piece.text, piece.patches)
             for piece in Generator(model, sampling, batch_size=size).generate(
-                prompts, seed=3, controls=Controls(max_patches=25)
+                prompts, seed=3, controls=controls
             )
         }
         for size in (1, 3)
     )
     assert one == many
-    assert len(set(one.values())) == len(prompts)
-    assert EOS not in map(ord, "".join(one.values()))
+    texts, lengths = zip(*one.values(), strict=True)
+    assert max(lengths) == controls.max_patches
+    assert len(set(texts)) == len(prompts)
+    assert EOS not in map(ord, "".join(texts))

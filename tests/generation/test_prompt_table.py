@@ -35,7 +35,9 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_table_lies_beside_the_weights_and_goes_with_them(folder: Path, tmp_path: Path) -> None:
     assert read_prompt_table(folder) == {}
-    with pytest.raises(MissingInputError, match=rf"found no {PROMPT_TABLE} beside the weights"):
+    with pytest.raises(
+        MissingInputError, match=rf"found no prompts in a {PROMPT_TABLE} beside the weights"
+    ):
         need_prompt_table(folder)
     write_prompt_table(KNOWN, folder)
     assert need_prompt_table(folder) == KNOWN

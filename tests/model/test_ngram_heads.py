@@ -10,11 +10,12 @@ from torch import Tensor
 
 from notagen.foundation.errors import InputError
 from notagen.model.config import ModelConfig
-from notagen.model.ngram_heads import MATCHES, NEWLINE, NONE, NgramHeads, find_followers
+from notagen.model.ngram_heads import MATCHES, NONE, NgramHeads, find_followers
 from notagen.model.notagen import NotaGen
 from notagen.model.published import export_published
 from notagen.model.weights import load_model, save_model
 from notagen.tokenizer.patches import PatchTokenizer
+from notagen.tokenizer.vocabulary import NEWLINE
 from tests.model.random_model import random_model
 
 LENGTHS = (1, 2, 4, 9)
@@ -160,7 +161,7 @@ def test_the_authors_code_has_no_place_for_heads(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("lengths", "reason"),
-    [([4, 2], "ascend"), ([2, 10**6], "<= 1000"), (4, "tuple"), (["4"], "tuple"), ([[4]], "tuple")],
+    [([4, 2], "ascend"), ([2, 10**6], "1 to 1000"), (4, "tuple"), (["4"], "tuple")],
 )
 def test_heads_of_a_damaged_file_are_refused(tmp_path: Path, lengths: object, reason: str) -> None:
     save_model(random_model(SHAPE), tmp_path)
@@ -170,7 +171,17 @@ def test_heads_of_a_damaged_file_are_refused(tmp_path: Path, lengths: object, re
         load_model(tmp_path)
 
 
-@pytest.mark.parametrize("lengths", [(0,), (4, 4), (8, 4), (-1, 3)])
+@pytest.mark.parametrize("lengths", [(0,), (4, 4), (8, 4), (-1, 3), (4, 1001)])
 def test_lengths_that_make_no_sense_are_refused(lengths: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="ngram_heads"):
         ModelConfig(ngram_heads=lengths)
+
+
+def test_marks_of_another_shape_are_refused() -> None:
+    patches = some_patches()
+    mask = patches[..., 0] != 0
+    with pytest.raises(ValueError, match=r"silent must have shape \(2, 20\), got \(2, 19\)"):
+        NotaGen(SHAPE)(patches, mask, mask[:, 1:])
+    # numbers are marks too, not places
+    model = random_model(SHAPE)
+    assert torch.equal(model(patches, mask, mask), model(patches, mask, mask.long()))

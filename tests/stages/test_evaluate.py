@@ -243,22 +243,25 @@ def test_settings_that_cannot_be(flags: dict[str, Any], message: str) -> None:
 
 
 def test_the_floor_writes_pieces_for_the_prompts_of_a_table(place: Path, tmp_path: Path) -> None:
-    def write(weights: Path) -> subprocess.CompletedProcess[str]:
-        flags = ("--train", "train.jsonl", "--weights", str(weights), "--samples", "3")
+    def write(weights: Path, *more: str) -> subprocess.CompletedProcess[str]:
+        flags = ("--train", "train.jsonl", "--weights", str(weights), "--samples", "3", *more)
         command = [*PYTHON, str(ROOT / "evaluate" / "floor.py"), *flags]
         return run_to_end([*command, "--out", str(tmp_path / "out")], place, timeout=100)
 
     none = write(place / "weights")
     assert none.returncode == 1
     assert said(none) == [
-        f"error: {place / 'weights'}: found no prompts.json beside the weights, wanted one as "
-        "finetune/ writes it"
+        f"error: {place / 'weights'}: found no prompts in a prompts.json beside the weights, "
+        "wanted some as finetune/ writes them"
     ]
     save_model(NotaGen(TINY), tmp_path / "weights")
     write_prompt_table({BACH: 2}, tmp_path / "weights")
+    wrong = write(tmp_path / "weights", "--order", "10")
+    assert wrong.returncode == 1
+    assert said(wrong)[0].endswith("and order 10, wanted numbers from 1 and an order of 9 at most")
     done = write(tmp_path / "weights")
     assert done.returncode == 0, done.stderr
     assert "3 pieces by n-grams of " in done.stdout
     written = find_pieces(tmp_path / "out")
     assert [piece.prompt for piece in written] == [BACH] * 3
-    assert any(piece.path and piece.path.is_file() for piece in written)
+    assert all(piece.path and piece.path.is_file() for piece in written)

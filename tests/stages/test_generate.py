@@ -192,4 +192,4 @@ def test_a_prompt_that_is_not_in_the_table_is_told(place: Path, tmp_path: Path) 
     none = generate(place, "none", "--list-prompts")
     assert (none.returncode, none.stdout) == (1, "")
     assert none.stderr.startswith("error: ")
-    assert "found no prompts.json beside the weights" in none.stderr
+    assert "found no prompts in a prompts.json beside the weights" in none.stderr

@@ -53,6 +53,8 @@ def test_half_the_room_and_nearly_the_same_numbers(
     ship: Callable[..., None], kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = written(kind, tmp_path / "whole")
+    (tmp_path / "deep" / "half").mkdir(parents=True)
+    (tmp_path / "deep" / "half" / "prompts.json").write_text("[]")  # of weights that lay there
     ship(tmp_path / "whole", tmp_path / "deep" / "half")
     whole, half = tmp_path / "whole" / "model.safetensors", tmp_path / "deep" / "half"
     assert (half / "model.safetensors").stat().st_size < 0.6 * whole.stat().st_size

@@ -122,6 +122,7 @@ def test_killed_run_goes_on_as_if_it_had_not_been(corpus: Path) -> None:
         *("--patches-per-step", "40", "--epochs", "4", "--save-steps", "7"),
         *("--schedule", "cosine", "--ema-decay", "0.9", "--spike-factor", "1.5"),
         *("--sampled-share", "0.8", "--eval-steps", "30"),
+        *("--model.ngram-heads", "1", "4", "--silent-share", "0.3"),
     )
     whole = launch(PYTHON, "pretrain", corpus, *flags, run="whole")
     assert whole.returncode == 0, whole.stderr

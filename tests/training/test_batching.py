@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from notagen.foundation.errors import AlphabetError
+from notagen.model.config import ModelConfig
+from notagen.model.notagen import NotaGen
 from notagen.tokenizer.patches import PatchTokenizer
 from notagen.training.batching import (
     count_steps,
@@ -24,7 +26,8 @@ from notagen.training.batching import (
 )
 from notagen.training.data import TuneDataset
 from notagen.training.examples import Batch
-from notagen.training.notagen import TuneExamples
+from notagen.training.notagen import TuneExamples, notagen_task
+from notagen.training.settings import TrainConfig
 
 LENGTHS = st.lists(st.integers(1, 99), min_size=1, max_size=200)
 
@@ -219,6 +222,20 @@ def test_collate_pads_and_marks(tunes: TuneDataset) -> None:
     assert patches[1, 1].tolist() == [66] * 16
     # the first patch of each is never predicted
     assert (batch.num_targets, batch.num_patches, batch.weight) == (9 + 16, 5, 1)
+
+
+def test_a_share_of_what_is_learned_is_so_without_heads(tunes: TuneDataset) -> None:
+    index = tunes.index
+    config = TrainConfig(
+        train_index=index, eval_index=index, run_folder=index.parent, silent_share=0.25
+    )
+    for heads, share in (((), 0.0), ((1, 4), 0.25)):
+        shape = ModelConfig(patch_layers=1, char_layers=1, hidden_size=64, ngram_heads=heads)
+        task = notagen_task(NotaGen(shape), tunes, tunes, config)
+        silent = np.concatenate([task.train.read((piece, 0))[2][1:] for piece in range(len(tunes))])
+        assert abs(silent.mean() - share) <= 0.05 * bool(heads)
+        # measured as it is written where all is known
+        assert not any(task.eval.read((piece, None))[2].any() for piece in range(len(tunes)))
 
 
 def test_no_tunes_are_an_empty_one_without_weight(
