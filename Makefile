@@ -1,5 +1,7 @@
-# make demo   from music21's corpus to a generated score, in a few minutes
-# make test   lint, types, floors and tests
+# make demo         a piece by the weights that come with the project, as a page
+# make gallery      ten of them with their sound, and docs/gallery.md
+# make walkthrough  from music21's corpus to weights of your own and their pieces, in minutes
+# make test         lint, types, floors and tests
 # Each makes .venv and installs what it needs the first time; after that both work offline.
 
 PYTHON ?= python3
@@ -11,15 +13,22 @@ THREADS ?= 1
 LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no \
           --dynamo_backend no --num_cpu_threads_per_process $(THREADS)
 
-.PHONY: demo test test-long lint types floors clean
+.PHONY: demo gallery walkthrough test test-long lint types floors clean
 
 demo: $(VENV)/installed
+	cd inference && $(BIN)/python generate.py --num-bars 16
+
+gallery: $(VENV)/installed
+	cd inference && $(BIN)/python gallery.py
+
+walkthrough: $(VENV)/installed
 	cd data && $(BIN)/python 0_fetch.py --pieces bach-bwv --limit 120
 	cd data && $(BIN)/python 1_xml2abc.py
 	cd data && $(BIN)/python 2_preprocess.py
 	cd pretrain && $(LAUNCH) train-gen.py
 	cd finetune && $(LAUNCH) train-gen.py
-	cd inference && $(BIN)/python generate.py --samples 4 --num-bars 16
+	cd inference && $(BIN)/python generate.py --weights ../finetune/runs/demo/best --out out/walkthrough \
+	  --period Baroque --composer "Bach, Johann Sebastian" --instrumentation Choral --samples 4 --num-bars 16
 
 # two processes, each file's tests in one of them
 test: lint types floors

@@ -40,7 +40,7 @@ CLAMP = ClampTrainConfig(
 )
 
 EXTRACT = ExtractConfig(
-    input=ROOT / "inference" / "out",
+    input=ROOT / "inference" / "out" / "walkthrough",
     out=STAGE / "out" / "generations",
     weights=ROOT / "weights" / "clamp-mini",
 )
@@ -50,5 +50,5 @@ SCORE = ScoreConfig(
     reference_features=STAGE / "out" / "reference",
     out=STAGE / "out",
     weights=ROOT / "weights" / "clamp-mini",
-    generations=ROOT / "inference" / "out",
+    generations=ROOT / "inference" / "out" / "walkthrough",
 )

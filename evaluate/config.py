@@ -14,5 +14,5 @@ CONFIG = EvaluateConfig(
     reference=DATA / "eval.jsonl",
     train=DATA / "train.jsonl",
     model=STAGE.parent / "finetune" / "runs" / "demo" / "best",
-    generations=STAGE.parent / "inference" / "out",
+    generations=STAGE.parent / "inference" / "out" / "walkthrough",
 )

@@ -8,12 +8,12 @@ from notagen.stages import GenerateConfig
 STAGE = Path(__file__).resolve().parent
 
 CONFIG = GenerateConfig(
-    weights=STAGE.parent / "finetune" / "runs" / "demo" / "best",
+    weights=STAGE.parent / "weights" / "notagen-mini",
     out=STAGE / "out",
     beginning=Beginning(
-        period="Baroque",
-        composer="Bach, Johann Sebastian",
-        instrumentation="Choral",
+        period="Romantic",
+        composer="Schubert, Franz",
+        instrumentation="Art Song",
     ),
     score_weights=STAGE.parent / "weights" / "clamp-mini",
 )

@@ -1,9 +1,11 @@
-"""The encoders that come with the project: what their cards promise, and the stages run on them."""
+"""The weights that come with the project: what their cards promise, and the stages run on them."""
 
 import json
+import os
 import random
 import re
 import runpy
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,10 @@ from notagen.features.extract import Extractor
 from notagen.features.scoring import judge, read_reference
 from notagen.features.weights import encoder_sha256, load_m3
 from notagen.foundation.features import read_features
+from notagen.generation.prompt_table import read_prompt_table
+from notagen.generation.prompts import Prompt
+from notagen.metrics.likelihood import likelihoods
+from notagen.model.weights import load_model
 from notagen.notation.clean import clean
 from notagen.notation.interleave import interleave
 from notagen.notation.musicxml import musicxml_to_abc
@@ -51,7 +57,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_every_folder_is_small_and_has_a_card() -> None:
     folders = [path for path in WEIGHTS.iterdir() if (path / "config.json").is_file()]
-    assert {path.name for path in folders} >= {"m3-mini", "clamp-mini"}
+    assert {path.name for path in folders} >= {"m3-mini", "clamp-mini", "notagen-mini"}
     for folder in folders:
         assert (folder / "model.safetensors").stat().st_size < 20e6
         card = (folder / "README.md").read_text()
@@ -70,6 +76,48 @@ def test_all_scores_that_were_learned_from_are_listed_with_their_licence() -> No
         assert re.fullmatch(COLLECTIONS[name].layout, path)
     with np.load(WEIGHTS / "clamp-mini" / "reference.npz") as means:
         assert means["sizes"].sum() == 2370
+
+
+def test_the_generator_knows_the_scores_that_it_learned_from() -> None:
+    known = read_prompt_table(WEIGHTS / "notagen-mini")
+    assert sum(known.values()) == 2370
+    listed = [json.loads(line) for line in (WEIGHTS / "scores.jsonl").read_text().splitlines()]
+    names = ("period", "composer", "instrumentation")
+    assert {Prompt(*(line[name] for name in names)) for line in listed} >= known.keys()
+
+
+def test_wrong_notes_cost_the_generator_more(chorales: list[str]) -> None:
+    model = load_model(WEIGHTS / "notagen-mini")
+    rng = random.Random(0)
+    spoiled = [damage(text, "jittered pitches", rng) for text in chorales]
+    real, wrong = (
+        [found.result.bits for found in likelihoods(model, texts) if found.result]
+        for texts in (chorales, spoiled)
+    )
+    assert len(real) == len(wrong) == len(chorales)
+    assert all(right < false for right, false in zip(real, wrong, strict=True))
+    assert sum(real) < 0.9 * sum(wrong)
+
+
+def test_a_page_is_made_at_once(tmp_path: Path) -> None:
+    command = [sys.executable, "generate.py", "--num-bars", "8", "--seed", "1", "--json"]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "1"}
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path)],
+        cwd=ROOT / "inference",
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    record = json.loads(done.stdout.splitlines()[-1])
+    assert record["n_bars"] == 8
+    assert record["finished"]
+    assert record["aligned"]
+    assert record["converts"]
+    assert record["prompt"].startswith("%Romantic\n%Schubert, Franz\n%Art Song\n")
+    assert {Path(name).suffix for name in record["files"]} >= {".abc", ".musicxml", ".mid", ".svg"}
 
 
 def test_wrong_notes_lower_the_score(chorales: list[str]) -> None:
