@@ -61,12 +61,18 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return road
 
 
+CHORALE = (
+    *("--period", "Baroque", "--composer", "Bach, Johann Sebastian"),
+    *("--instrumentation", "Choral"),
+)
+
+
 def generate(road: Path, *flags: str) -> str:
     weights = ("--weights", str(road / "finetune" / "last"))
     out = ("--out", str(road / "out"))
     # the last weights know the one tune by heart, nearly; the best for other tunes came long before
-    sure = ("--top-k", "2", "--temperature", "0.5")
-    return run("inference", "generate.py", *weights, *out, "--no-show", *sure, *flags, home=road)
+    sure = ("--top-k", "2", "--temperature", "0.5", "--no-show")
+    return run("inference", "generate.py", *weights, *out, *sure, *CHORALE, *flags, home=road)
 
 
 def records(road: Path) -> list[dict[str, Any]]:
