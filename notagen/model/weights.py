@@ -96,8 +96,7 @@ def load_model(
 def copy_in_half_precision(source: Path, folder: Path) -> None:
     """Copy trained weights and the JSON files beside them; the floats become 16-bit ones.
 
-    Loading widens them again. This works for every folder of ours, also those of encoders. JSON
-    files of older weights are removed.
+    Loading widens them again. This works for every folder of ours, also those of encoders.
 
     Args:
         source: A folder with `model.safetensors`.
@@ -120,12 +119,8 @@ def copy_in_half_precision(source: Path, folder: Path) -> None:
             state[name] = tensor.to(torch.float16)
             if not state[name].isfinite().all():
                 raise InputError(f"{path}: {name} has values that no 16-bit float can be, or NaN")
-    beside = {path.name: path.read_bytes() for path in sorted(source.glob("*.json"))}
-    for name, content in beside.items():
-        write_bytes(folder / name, content)
-    for older in list(folder.glob("*.json")):
-        if older.name not in beside:
-            older.unlink()
+    for beside in sorted(source.glob("*.json")):
+        write_bytes(folder / beside.name, beside.read_bytes())
     with replaced_when_done(folder / WEIGHTS_NAME) as temporary:
         save_file(state, temporary, metadata={"format": "pt"})
 

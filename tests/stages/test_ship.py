@@ -55,9 +55,11 @@ def test_half_the_room_and_nearly_the_same_numbers(
     model = written(kind, tmp_path / "whole")
     (tmp_path / "deep" / "half").mkdir(parents=True)
     (tmp_path / "deep" / "half" / "prompts.json").write_text("[]")  # of weights that lay there
+    (tmp_path / "deep" / "half" / "notes.json").write_text("[]")
     ship(tmp_path / "whole", tmp_path / "deep" / "half")
     whole, half = tmp_path / "whole" / "model.safetensors", tmp_path / "deep" / "half"
     assert (half / "model.safetensors").stat().st_size < 0.6 * whole.stat().st_size
+    (half / "notes.json").unlink()  # which is not ours, and stayed
     assert sorted(p.name for p in half.iterdir()) == sorted(p.name for p in whole.parent.iterdir())
     megabytes = (half / "model.safetensors").stat().st_size / 1e6
     assert f"model.safetensors: {megabytes:.1f} MB" in capsys.readouterr().out
