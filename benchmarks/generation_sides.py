@@ -120,6 +120,7 @@ class Ours:
                 may_end=[False] * len(given),
                 given=given,
                 voices=[None] * len(given),
+                barred=[False] * len(given),
             )
             read = torch.tensor(written, device=device)
 

@@ -8,7 +8,7 @@ import torch
 
 from notagen.evaluation.likelihood import read_texts
 from notagen.evaluation.pieces import PieceFile
-from notagen.generation.piece import Generated, piece_seed
+from notagen.generation.generated import Generated, piece_seed
 from notagen.generation.prompts import Prompt, prompt_text, training_prompt_lines
 from notagen.generation.sampling import draw
 from notagen.generation.settings import Sampling

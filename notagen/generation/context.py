@@ -94,6 +94,17 @@ class GrowingTune:
             index += 1
         return index
 
+    def place_behind(self, length: int) -> tuple[int, int]:
+        """Return where the last line goes on behind its first characters, one at least.
+
+        That is the index of a patch and the place in it: behind the last of these characters, or
+        at the start of the patch after it, if its own is full.
+        """
+        index = self.line_from(length - 1)
+        begun = sum(map(len, self._line_texts[: index - self._line_starts[-1]]))
+        place = length - begun
+        return (index, place) if place < self._tokenizer.patch_size else (index + 1, 0)
+
     def cut(self, length: int) -> None:
         """Take back patches of the last line, all from index `length` on, one at least."""
         if self.in_body and self.at_line_start:

@@ -9,7 +9,8 @@ import torch
 from notagen.foundation.errors import InputError, ScoreError
 from notagen.generation.cache import CachedModel
 from notagen.generation.controls import NO_CONTROLS, Controls
-from notagen.generation.piece import MAX_CANDIDATES, Generated, Piece, piece_seed
+from notagen.generation.generated import Generated, piece_seed
+from notagen.generation.piece import MAX_CANDIDATES, Piece
 from notagen.generation.prompts import Prompt, prompt_text
 from notagen.generation.requests import Request
 from notagen.generation.sampling import DEFAULT_SAMPLING, Sampling
@@ -195,6 +196,7 @@ class _Run:
                 may_end=[piece.may_end for piece in rows],
                 given=[piece.given() for piece in rows],
                 voices=[piece.voices_left() for piece in rows],
+                barred=[piece.barred for piece in rows],
             )
         )
         for piece, count in zip(self.pieces, counts, strict=True):

@@ -1,10 +1,7 @@
 """One piece on its way: what is given, what is kept, what is taken back, and when it ends."""
 
-import dataclasses
-import hashlib
 import time
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -12,23 +9,13 @@ from torch import Tensor
 from notagen.generation.bars import BarRules, Fault
 from notagen.generation.context import GrowingTune
 from notagen.generation.controls import NO_CONTROLS, counter
+from notagen.generation.generated import Generated, Reason, piece_seed
 from notagen.generation.header import HeaderGuide
 from notagen.generation.header_rules import find_header_fault, missing_lines
 from notagen.generation.prompts import prompt_text
 from notagen.generation.requests import Request
 from notagen.tokenizer.patches import PatchTokenizer
-from notagen.tokenizer.vocabulary import BOS, EOS, encode_characters
-
-Reason = Literal[
-    "eos",
-    "max_bars",
-    "max_characters",
-    "max_patches",
-    "max_seconds",
-    "loop",
-    "no_body",
-    "stopped",
-]
+from notagen.tokenizer.vocabulary import BAR, BOS, EOS, encode_characters
 
 MAX_CANDIDATES = 2
 """So many patches are drawn at once where one was at fault: they take hardly longer than one, and
@@ -38,43 +25,11 @@ _HEADER_PATCHES = 1024
 _LINE_EVERY = 4
 """First the last patch is taken back, then the voice at fault, and every fourth time the whole bar:
 what stands before may leave no good way to go on."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Generated:
-    """A piece as the model wrote it."""
-
-    index: int
-    """Its place among the prompts, from 0."""
-    prompt: str
-    """The text it was begun with; empty where there was none."""
-    seed: int
-    """The run's; `piece_seed(seed, index)` is the piece's own."""
-    text: str
-    """Prompt, header and body with its bar counters; specials left out."""
-    finished: bool
-    """Whether the piece came to its own end."""
-    reason: Reason
-    """Why it ended: the eos patch; the limit it met; bars that went round in a loop; a header
-    without end; or that it was stopped."""
-    patches: int
-    """Patches behind the prompt, those put in for the model among them; not the eos patch."""
-    retries: int
-    """Times that a bar, the rest of one, or a header line was taken back and written again."""
-    mended: tuple[int, ...]
-    """Numbers of the bars, from 1, in which faulty voices rest after all retries."""
-    seconds: float
-    """Time from its first patch to its last, shared with the pieces written beside it."""
-
-
-def piece_seed(seed: int, index: int) -> int:
-    """Return the seed of one piece's random numbers, from 0 to 2**63 - 1.
-
-    It depends on the run's seed and the piece's index alone: neither the prompts before it nor
-    the number of pieces written side by side change a piece.
-    """
-    digest = hashlib.sha256(f"{seed}:{index}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+_FREE_SHARE = 0.25
+"""Of a bar's retries. After them a voice of the wrong length is no longer begun anew but kept as
+far as it fits, and goes on from there to the bar's length."""
+_VOICE_EVERY = 6
+"""Every sixth time it is begun anew all the same: what fits may leave no good way to go on."""
 
 
 class Piece:
@@ -116,11 +71,15 @@ class Piece:
         self._window = (0, 0)  # what was read: patches[:first] and patches[second:]
         self._num_read = 0
         self._due = list(self.tune.open_patch)
+        self.barred = False
+        """Whether no barline may follow the characters `given`."""
         self._texts: list[str] = []
         self._line: list[str] = []  # text that may still be taken back
         self._reason: Reason | None = None
         self._num_drawn = self._num_written = self._num_characters = 0
         self._retries = self._line_retries = 0
+        self._faulty_from = 0
+        """Where the newest fault of the last line stood."""
         self._in_retry = False
         self._mended: list[int] = []
         self._tell(self._prompt)
@@ -197,6 +156,7 @@ class Piece:
                 self._flush()
                 return
         self._due = self._due[self._tokenizer.patch_size :]
+        self.barred = False
         is_short = EOS in patch
         self._add(patch)
         if not self.tune.in_body:
@@ -321,13 +281,20 @@ class Piece:
             if ended:
                 self._keep_line(rules, line)
             return
+        free = int(_FREE_SHARE * self._controls.max_retries)
+        if self._line_retries > free and fault.offset > self._faulty_from:
+            self._line_retries = free  # the voices before are sound now
+        self._faulty_from = fault.offset
         if self._line_retries < self._controls.max_retries:
             self._retries, self._line_retries = self._retries + 1, self._line_retries + 1
+            is_late = self._line_retries > free
             turn = self._line_retries % _LINE_EVERY
-            if turn == 1 and not fault.loop:
+            if is_late and fault.keep is not None and self._line_retries % _VOICE_EVERY:
+                self._go_on_behind(rules, fault.keep, is_full=fault.is_full)
+            elif turn == 1 and not fault.loop:
                 self._take_back(len(self.tune.patches) - 1)
             else:
-                self._take_back(self.tune.line_from(fault.offset if turn else 0))
+                self._take_back(self.tune.line_from(fault.offset if turn or is_late else 0))
             self._in_retry = True
         elif fault.loop:
             self._end_loop()
@@ -340,6 +307,17 @@ class Piece:
             if rules.find_loop(mended):
                 self._end_loop()
             self._keep_line(rules, mended)
+
+    def _go_on_behind(self, rules: BarRules, length: int, *, is_full: bool) -> None:
+        """Keep so much of the last line, and have the voice's end there, or more music."""
+        index, place = self.tune.place_behind(length)
+        begun = self.tune.patches[index][:place]
+        # the barline stands in the next patch with the next voice, or behind the last one
+        is_last = rules.voices_left(self.tune.last_line[:length]) == ""
+        end = [BAR] if is_last or not begun else [EOS]
+        self._take_back(index)
+        self._due = begun + end if is_full else begun
+        self.barred = not is_full
 
     def _end_loop(self) -> None:
         """End a piece that goes round, unless its number of bars is fixed."""

@@ -8,9 +8,8 @@ from torch import Tensor
 from notagen.foundation.errors import InputError
 from notagen.generation.cache import CachedModel
 from notagen.generation.sampling import Sampling, draw, probabilities
-from notagen.tokenizer.vocabulary import BOS, EOS, NEWLINE, PAD, SIZE
+from notagen.tokenizer.vocabulary import BAR, BOS, EOS, NEWLINE, PAD, SIZE
 
-BAR = ord("|")
 VOICE_PLACES = 8
 """A voice's name stands before this place in a patch that begins with a barline and `[V:`. Only its
 first character is looked at here; the rules of bars find the rest."""
@@ -36,6 +35,7 @@ class PatchWriter:
         self._size = model.config.patch_size
         self._masks: dict[str | None, Tensor] = {}
         self._no_mark = _forbid(model.device, ord("["))
+        self._no_bar = _forbid(model.device, BAR, ord(":"), NEWLINE, EOS)
         forbidden = _forbid(model.device, PAD, *CONTROLS)
         self._inside = forbidden + _forbid(model.device, BOS)
         # without and with the end of the piece
@@ -49,6 +49,7 @@ class PatchWriter:
         may_end: list[bool],
         given: list[list[int]],
         voices: list[str | None],
+        barred: list[bool],
     ) -> list[list[int]]:
         """Return one patch of each tune, closed; a BOS alone where the model ends the piece.
 
@@ -59,6 +60,7 @@ class PatchWriter:
             given: The characters each patch begins with, at most S.
             voices: First characters of the voices that may follow a barline; empty if none may,
                 None for any.
+            barred: Whether no barline may follow the characters given.
 
         Raises:
             InputError: If a logit is NaN or infinite: no piece can be drawn from such a model.
@@ -75,6 +77,13 @@ class PatchWriter:
         if any(names is not None for names in voices):
             marks = torch.stack([self._only(names) for names in voices])
             all_there = torch.tensor([names == "" for names in voices], device=device)
+        barred_places = None
+        if any(barred):
+            places = [
+                len(row) if is_barred else FREE
+                for row, is_barred in zip(given, barred, strict=True)
+            ]
+            barred_places = torch.tensor(places, device=device)
         ids = torch.full((len(inputs), self._size), PAD, device=device)
         sums = torch.zeros(len(inputs), device=device)
         rows = torch.arange(len(inputs), device=device)
@@ -84,6 +93,9 @@ class PatchWriter:
             allowed = first[rows] if place == 0 else self._inside
             if marks is not None and 0 < place < VOICE_PLACES:
                 allowed = allowed + self._voice_mask(ids[rows], place, marks[rows], all_there[rows])
+            if barred_places is not None:
+                is_barred = barred_places[rows] == place
+                allowed = allowed + torch.where(is_barred[:, None], self._no_bar, 0)
             drawn = draw(probabilities(logits, allowed), self._sampling, shares[rows, place])
             if wanted is not None:
                 forced = wanted[rows, place]

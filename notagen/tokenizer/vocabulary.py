@@ -13,6 +13,8 @@ EOS = 2
 SIZE = 128
 NEWLINE = ord("\n")
 """Ends a patch too."""
+BAR = ord("|")
+"""In every barline but `::`."""
 
 _MARKS = bytes((PAD, BOS, EOS))
 _OUTSIDE = re.compile(r"[^\x03-\x7f]")

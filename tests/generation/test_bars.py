@@ -163,11 +163,46 @@ def test_short_bars_beside_a_section(line: str) -> None:
     assert fault_of(longer) is not None
 
 
-def test_the_first_bar_may_be_short() -> None:
+@pytest.mark.parametrize(
+    ("first", "second", "is_sound"),
+    [
+        ("[V:1]c6:|\n", "[V:1]c2|\n", True),
+        ("[V:1]c6:|\n", "[V:1]c8|\n", True),
+        ("[V:1]c6:|\n", "[V:1]c3|\n", False),
+        ("[V:1]c6||\n", "[V:1]c6||\n", False),
+        ("[V:1]!fermata!c6||\n", "[V:1]!fermata!c6||\n", False),
+        ("[V:1]c4!fermata!c2|\n", "[V:1]c3!fermata!c|\n", False),
+        ("[V:1]|:c2|\n", "[V:1]c6:|\n", True),
+        ("[V:1]|:c2|\n", "[V:1]c5:|\n", False),
+        ("[V:1]|:c2|\n", "[V:1]c5!fermata!c|\n", True),
+        ("[V:1]|:c2|\n", "[V:1]c6|\n", False),
+        ("[V:1]c6||\n", "[V:1][M:2/4]c4|\n", True),
+    ],
+)
+def test_of_two_short_bars_the_second_completes_the_first(
+    first: str, second: str, is_sound: bool
+) -> None:
+    fault = fault_of(second, HEADER, "[V:1]c8|\n", first)
+    assert (fault is None) == is_sound
+
+
+def test_after_two_bars_that_fill_the_metre_the_next_may_be_short_anew() -> None:
+    filled = ("[V:1]c6:|\n", "[V:1]c2|\n")
+    assert fault_of("[V:1]c3||\n", HEADER, *filled) is None
+    assert fault_of("[V:1]c3||\n", HEADER, filled[0]) is not None
+
+
+@pytest.mark.parametrize(
+    ("upbeat", "is_sound"), [("c", True), ("c4", True), ("c5", False), ("c6|", False)]
+)
+def test_the_first_bar_may_be_an_upbeat_of_half_the_metre(upbeat: str, is_sound: bool) -> None:
     rules = BarRules(HEADER)
-    assert rules.find_fault("[V:1]c2|\n", closed=True) is None
-    rules.accept("[V:1]c2|\n")
-    assert rules.find_fault("[V:1]c2|\n", closed=True) is not None
+    first = f"[V:1]{upbeat}|\n"
+    assert (rules.find_fault(first, closed=True) is None) == is_sound
+    assert rules.find_fault(first.rstrip("|\n"), closed=True) is None, "its barline may yet come"
+    rules.accept(first)
+    assert rules.find_fault("[V:1]c3|\n", closed=True) is not None
+    assert rules.find_fault("[V:1]c8|\n", closed=True) is None
 
 
 def test_a_bar_cut_in_two_at_a_fermata() -> None:

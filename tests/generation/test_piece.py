@@ -8,11 +8,12 @@ from notagen.foundation.errors import InputError
 from notagen.generation import piece as piece_module
 from notagen.generation.bars import BarRules
 from notagen.generation.controls import NO_CONTROLS, Controls
+from notagen.generation.generated import Generated
 from notagen.generation.header import NO_WISHES, HeaderWishes
-from notagen.generation.piece import MAX_CANDIDATES, Generated, Piece
+from notagen.generation.piece import MAX_CANDIDATES, Piece
 from notagen.generation.requests import Request
 from notagen.tokenizer.patches import PatchTokenizer
-from notagen.tokenizer.vocabulary import BOS
+from notagen.tokenizer.vocabulary import BAR, BOS, EOS
 
 TOKENIZER = PatchTokenizer(16, 64)
 HEADER = "L:1/8\nM:4/4\nK:C\nV:1 treble\nV:2 bass\n"
@@ -99,6 +100,41 @@ def test_the_faulty_voice_is_written_again_behind_the_sound_one() -> None:
     for patch in TOKENIZER.encode_lines(bar(0))[1:]:
         draw(piece, patch)
     assert end(piece).text == HEADER + bar(0)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "kept", "is_full", "then"),
+    [
+        # too short, too long at once, and not as long as the voice before
+        ("c4 (de)|[V:2]C4|", "c4 (de)", False, "fg|[V:2]C8|"),
+        ("c4 (d4-e4)|", "c4 (d4-", True, "|[V:2]C8|"),
+        ("c4 d3 e8|", "c4 d3", False, " e|[V:2]C8|"),
+        ("c8|[V:2]C9|", "c8|[V:2]", False, "C8|"),
+        ("c8|[V:2]C8 [CE]|", "c8|[V:2]C8|", True, ""),
+        ("c2 d/4e/4|[V:2]C4|", "c2 d/4e/4", False, "f3/ g4|[V:2]C8|"),
+    ],
+)
+def test_late_retries_keep_what_fits_of_a_voice_and_go_on_to_its_length(
+    drawn: str, kept: str, is_full: bool, then: str
+) -> None:
+    piece = begin(controls=Controls(valid_bars=True, max_retries=1))
+    write(piece, bar(0))
+    start, before = len(piece.tune.patches), so_far(piece)
+    for patch in TOKENIZER.encode_lines(f"[r:1/8][V:1]{drawn}\n"):
+        draw(piece, patch)
+        if piece.num_candidates > 1:
+            break
+    given = piece.given()
+    assert so_far(piece) + TOKENIZER.decode([given]) == f"{before}[r:1/8][V:1]{kept}"
+    assert piece.barred == (not is_full)
+    assert (given[-1:] == [EOS] or given[-1:] == [BAR]) == is_full
+    line = f"[r:1/8][V:1]{kept}{then}\n"
+    for patch in TOKENIZER.encode_lines(line)[len(piece.tune.patches) - start :]:
+        draw(piece, patch)
+        assert not piece.barred
+    found = end(piece)
+    assert found.text == before + line
+    assert (found.retries, found.mended) == (1, ())
 
 
 def test_the_first_sound_candidate_is_taken() -> None:

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import pytest
@@ -63,6 +64,7 @@ def write(
     may_end: bool = False,
     given: dict[int, str] | None = None,
     voices: str | None = None,
+    barred: Collection[int] = (),
 ) -> list[str]:
     count = len(script.texts)
     writer = PatchWriter(script, sampling)  # type: ignore[arg-type]
@@ -72,6 +74,7 @@ def write(
         may_end=[may_end] * count,
         given=[list((given or {}).get(row, "").encode()) for row in range(count)],
         voices=[voices] * count,
+        barred=[row in barred for row in range(count)],
     )
     for patch in patches:
         assert len(patch) == 16
@@ -87,6 +90,16 @@ def test_a_patch_ends_with_its_eos_its_line_or_when_it_is_full() -> None:
         "ABCDEFGHIJKLMNO\x02",
         "ABCDEFGHIJKLMNO\n",
     ]
+
+
+@pytest.mark.parametrize("barline", ["|", ":|", "\n", ""])
+def test_no_barline_follows_what_is_given_where_it_is_barred(barline: str) -> None:
+    script = Script([f"c4{barline}", f"c4d{barline}", f"c4{barline}", barline], instead="z")
+    found = write(script, given={0: "c4", 1: "c4", 2: "c4"}, barred=(0, 1, 3))
+    assert found[0].startswith("c4z")
+    assert found[1].startswith(f"c4d{barline}")
+    assert found[2].startswith(f"c4{barline}")
+    assert found[3].startswith("z")
 
 
 def test_rows_that_are_done_leave_and_change_no_other() -> None:
@@ -190,6 +203,7 @@ def test_rows_of_a_model_are_written_as_if_they_were_alone() -> None:
                 may_end=[row % 2 == 0 for row in rows],
                 given=[given[row] for row in rows],
                 voices=[None] * len(rows),
+                barred=[row % 5 == 0 for row in rows],
             )
 
     together = written(list(range(32)))
