@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from notagen.foundation.errors import NotationError
-from notagen.notation.barlines import Bar
 from notagen.notation.durations import parse_metre
 from notagen.notation.keys import parse_key
-from notagen.notation.musicxml.abc_layout import read_parts, read_voice_lines
+from notagen.notation.musicxml.abc_layout import read_voice_lines
 from notagen.notation.musicxml.abc_signs import find_clef
+from notagen.notation.parts import torn_parts, voices_of_parts
 from notagen.notation.tune import Tune, defined_voices
 
 _SIGN = re.compile(r"[][{}()|]|[^][{}()|\s]+")
@@ -28,17 +28,6 @@ def find_header_problems(tune: Tune) -> tuple[str, ...]:
     """
     playing = dict.fromkeys(voice for bar in tune.bars for voice in bar)
     return tuple([*_fields(tune), *_voices(tune, playing), *_score(tune)])
-
-
-def voices_of_parts(tune: Tune) -> list[list[str]]:
-    """Return the voices of each part, from top to bottom, those that never play among them.
-
-    Raises:
-        NotationError: If brackets of `%%score` are nested too deep.
-    """
-    one_bar = (dict.fromkeys(tune.voices, Bar("", "", "")),)
-    parts = read_parts(Tune(tune.header, one_bar), read_voice_lines(tune.header))
-    return [[voice for voice, _ in part.voices] for part in parts]
 
 
 def _fields(tune: Tune) -> Iterator[str]:
@@ -99,7 +88,7 @@ def _score(tune: Tune) -> Iterator[str]:
     for voice in defined:
         if voice not in named:
             yield f"%%score: found no V:{voice}"
-    yield from _parts(tune, {voice: place for place, voice in enumerate(defined)})
+    yield from _parts(tune)
 
 
 def _brackets(signs: Sequence[str]) -> Iterator[str]:
@@ -119,10 +108,10 @@ def _brackets(signs: Sequence[str]) -> Iterator[str]:
         yield f"%%score: found `{open_signs[-1]}` that is never closed"
 
 
-def _parts(tune: Tune, places_of_lines: dict[str, int]) -> Iterator[str]:
+def _parts(tune: Tune) -> Iterator[str]:
     """Yield parts with two names, and parts among whose voices stand those of others."""
     try:
-        parts = voices_of_parts(tune)
+        parts, torn = voices_of_parts(tune), torn_parts(tune)
     except NotationError as error:
         yield str(error)
         return
@@ -131,6 +120,5 @@ def _parts(tune: Tune, places_of_lines: dict[str, int]) -> Iterator[str]:
         names = [voice for voice in part if voice in lines and lines[voice].name]
         if len(names) > 1:
             yield f"%%score: found the names of V:{names[0]} and V:{names[1]} on one part"
-        places = [places_of_lines[voice] for voice in part if voice in places_of_lines]
-        if places and max(places) - min(places) >= len(places):
-            yield f"%%score: found V:{part[0]} and V:{part[-1]} in one part, others between them"
+    for part in torn:
+        yield f"%%score: found V:{part[0]} and V:{part[-1]} in one part, others between them"

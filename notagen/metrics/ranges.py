@@ -14,11 +14,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from notagen.metrics.headers import voices_of_parts
 from notagen.metrics.notes import UNPITCHED, ScoreNote
 from notagen.notation.keys import SEMITONES
 from notagen.notation.musicxml.abc_layout import read_voice_lines
 from notagen.notation.part_names import read_part_names
+from notagen.notation.parts import voices_of_parts
 from notagen.notation.tune import Tune
 
 _NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")

@@ -1,6 +1,5 @@
 """Whether a piece is sound: header, bars and ranges, the way to MusicXML, repeats of one bar."""
 
-import re
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Hashable, Sequence
@@ -13,18 +12,17 @@ from notagen.foundation.limits import limited
 from notagen.metrics.headers import find_header_problems
 from notagen.metrics.notes import UNPITCHED, Note, abc_notes, score_notes
 from notagen.metrics.ranges import RangeReport, check_ranges, pitch_name
-from notagen.notation.barlines import Bar
 from notagen.notation.checks import check_alignment
 from notagen.notation.durations import bar_duration
 from notagen.notation.interleave import parse_interleaved
 from notagen.notation.keys import parse_key
 from notagen.notation.musicxml import abc_to_musicxml
+from notagen.notation.parts import played
 from notagen.notation.tune import Tune
 
 _SECONDS = 300.0
 _LONGEST_PATTERN = 8
 _BODY = ("[V:", "[r:")
-_RESTS = re.compile(r"[zxZX\d/\s]*")
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,7 @@ def check_soundness(interleaved_abc: str, *, check_notes: bool = True) -> Soundn
             in_range = not ranges.n_outside
         except NotationError as error:
             ranges = ranges._replace(problems=(str(error),))
-    bars = [_played(bar) for bar in tune.bars]
+    bars = [played(bar) for bar in tune.bars]
     sounding = Counter(bar for bar in bars if bar)
     # what cannot be read is refused in the same words by all
     problems = dict.fromkeys([*validity.problems, *not_same, *ranges.problems])
@@ -179,13 +177,6 @@ def _read_back(abc: str, *, check_notes: bool) -> tuple[bool, bool | None, list[
     except ScoreError as error:
         return True, False, [str(error)]
     return True, not differences, differences
-
-
-def _played(bar: dict[str, Bar]) -> frozenset[tuple[str, str]]:
-    """Return what the voices of a bar play, those that rest all through left out."""
-    return frozenset(
-        (voice, cell.music) for voice, cell in bar.items() if not _RESTS.fullmatch(cell.music)
-    )
 
 
 def _longest_repeat(bars: Sequence[Hashable]) -> int:

@@ -2,9 +2,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from notagen.metrics.headers import find_header_problems, voices_of_parts
+from notagen.metrics.headers import find_header_problems
 from notagen.notation.interleave import parse_interleaved
-from notagen.notation.tune import Tune
 
 SCORE = "%%score 1 { ( 2 4 ) | 3 }"
 FIELDS = ("L:1/8", "Q:1/4=90", "M:3/4", "K:Eb")
@@ -26,11 +25,6 @@ def test_sound_headers() -> None:
     assert problems("%Baroque", "%Bach", "%Choral", SCORE, *FIELDS, *VOICES) == ()
     assert problems(SCORE, "L:1/8", "M:none", "K:none", *VOICES) == ()
     assert problems(*FIELDS, "V:1 treble", bars="[V:1]c6|\n") == ()
-
-
-def test_voices_of_parts() -> None:
-    tune = Tune((SCORE, *VOICES), ())
-    assert voices_of_parts(tune) == [["1"], ["2", "4", "3"]]
 
 
 @pytest.mark.parametrize(
