@@ -1,0 +1,93 @@
+"""Which pieces are chosen and which rejected, and how they are paired."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from notagen.foundation.errors import InputError
+from notagen.preference.rules import Exclusion
+
+Labels = tuple[str, str, str]
+"""Period, composer and instrumentation."""
+
+
+class Candidate(NamedTuple):
+    """A scored piece."""
+
+    name: str
+    prompt: Labels | None
+    """What it was to be; only pieces of the same prompt are compared."""
+    reward: float
+    """The higher, the better."""
+    exclusions: tuple[Exclusion, ...] = ()
+    """Why it may not be chosen; empty if it may."""
+
+
+class Preferences(NamedTuple):
+    """As many chosen as rejected pieces of each prompt, each the best and the worst first."""
+
+    chosen: list[Candidate]
+    rejected: list[Candidate]
+
+
+def choose(candidates: Iterable[Candidate], *, portion: float) -> Preferences:
+    """Return the best and the worst pieces of each prompt.
+
+    Of n pieces `portion * n` are wanted of each, rounded down, but one if there are two. The worst
+    may be excluded from being chosen, the best may not.
+
+    Args:
+        candidates: Pieces of different names.
+        portion: Greater than 0, up to 0.5.
+
+    Raises:
+        ValueError: If the portion is out of its range.
+        InputError: If there is no pair, or a prompt has too few pieces that may be chosen and are
+            none of its worst; it says how many are missing.
+    """
+    if not 0 < portion <= 0.5:
+        raise ValueError(f"portion must be > 0 and at most 0.5, got {portion}")
+    preferences = Preferences([], [])
+    missing = []
+    for prompt, group in _by_prompt(candidates).items():
+        # of equal rewards the name decides, so that the order of the files does not
+        best_first = sorted(group, key=lambda piece: (-piece.reward, piece.name))
+        wanted = max(int(portion * len(group)), min(1, len(group) // 2))
+        rejected = best_first[len(group) - wanted :][::-1]
+        allowed = [piece for piece in best_first[: len(group) - wanted] if not piece.exclusions]
+        if len(allowed) < wanted:
+            asked = " / ".join(prompt) if prompt else "no prompt"
+            missing.append(
+                f"{asked}: found {len(allowed)} of {len(group)} pieces that may be chosen, wanted "
+                f"{wanted} ({wanted - len(allowed)} missing)"
+            )
+        preferences.chosen.extend(allowed[:wanted])
+        preferences.rejected.extend(rejected)
+    if missing:
+        raise InputError(f"{'; '.join(missing)}; generate more pieces, or take a smaller portion")
+    if not preferences.chosen:
+        raise InputError("found no two pieces of one prompt, wanted some to compare")
+    return preferences
+
+
+def draw_pairs(preferences: Preferences, *, seed: int) -> list[tuple[Candidate, Candidate]]:
+    """Return each chosen piece with a rejected one of its prompt, each piece once, in random order.
+
+    The same seed gives the same pairs.
+    """
+    rng = np.random.default_rng(seed)
+    rejected = _by_prompt(preferences.rejected)
+    pairs = []
+    for prompt, chosen in _by_prompt(preferences.chosen).items():
+        others = rejected[prompt]
+        order = rng.permutation(len(others))
+        pairs += [(piece, others[place]) for piece, place in zip(chosen, order, strict=True)]
+    return [pairs[place] for place in rng.permutation(len(pairs))]
+
+
+def _by_prompt(pieces: Iterable[Candidate]) -> dict[Labels | None, Sequence[Candidate]]:
+    groups: dict[Labels | None, list[Candidate]] = {}
+    for piece in pieces:
+        groups.setdefault(piece.prompt, []).append(piece)
+    return dict(groups)

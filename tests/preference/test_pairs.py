@@ -1,0 +1,97 @@
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notagen.foundation.errors import InputError
+from notagen.preference.pairs import Candidate, Preferences, choose, draw_pairs
+from notagen.preference.rules import Exclusion
+
+SONG = ("Romantic", "Schubert, Franz", "Art Song")
+QUARTET = ("Classical", "Haydn, Joseph", "Chamber")
+FAULT = (Exclusion("repeats", "bar 1 fills 3 of 4 bars"),)
+
+
+def pieces(
+    count: int, prompt: tuple[str, str, str] | None = SONG, bad: tuple[int, ...] = ()
+) -> list[Candidate]:
+    """Return pieces named by their place, the first the best."""
+    label = prompt[2] if prompt else "any"
+    return [
+        Candidate(f"{label} {place}", prompt, 1 - place / count, FAULT if place in bad else ())
+        for place in range(count)
+    ]
+
+
+def names(candidates: list[Candidate]) -> list[int]:
+    return [int(piece.name.split()[-1]) for piece in candidates]
+
+
+def test_the_best_and_the_worst_tenth() -> None:
+    chosen, rejected = choose(pieces(39)[::-1], portion=0.1)
+    assert (names(chosen), names(rejected)) == ([0, 1, 2], [38, 37, 36])
+
+
+def test_what_is_excluded_is_passed_over_among_the_best_alone() -> None:
+    chosen, rejected = choose(pieces(20, bad=(0, 2, 19)), portion=0.1)
+    assert (names(chosen), names(rejected)) == ([1, 3], [19, 18])
+
+
+def test_each_prompt_is_judged_by_itself() -> None:
+    songs, quartets = pieces(10), [p._replace(reward=p.reward - 5) for p in pieces(20, QUARTET)]
+    chosen, rejected = choose([*quartets, *songs, *pieces(5, None)], portion=0.1)
+    assert Counter(piece.prompt for piece in chosen) == {SONG: 1, QUARTET: 2, None: 1}
+    assert Counter(piece.prompt for piece in rejected) == {SONG: 1, QUARTET: 2, None: 1}
+    assert names(chosen) == [0, 1, 0, 0]
+    # a prompt with one piece has no pair
+    assert choose([*songs, *pieces(1, QUARTET)], portion=0.1) == choose(songs, portion=0.1)
+
+
+def test_equal_rewards_are_ordered_by_name() -> None:
+    same = [Candidate(name, None, 0.5) for name in "cadb"]
+    chosen, rejected = choose(same, portion=0.25)
+    assert (chosen[0].name, rejected[0].name) == ("a", "d")
+
+
+def test_too_few_pieces_are_an_error_that_says_how_many() -> None:
+    with pytest.raises(InputError, match=r"Art Song: found 1 of 20 .* wanted 2 \(1 missing\)"):
+        choose(pieces(20, bad=tuple(range(17))), portion=0.1)
+    with pytest.raises(InputError, match="no two pieces of one prompt"):
+        choose(pieces(1), portion=0.1)
+    with pytest.raises(InputError, match="no two pieces of one prompt"):
+        choose([], portion=0.1)
+
+
+@pytest.mark.parametrize("portion", [0, 0.51, -1, float("nan")])
+def test_portions_out_of_range_are_refused(portion: float) -> None:
+    with pytest.raises(ValueError, match="portion must be"):
+        choose(pieces(4), portion=portion)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([SONG, QUARTET, None]), st.floats(-1, 1)), min_size=6),
+    st.floats(0.01, 0.5),
+    st.integers(0, 9),
+)
+def test_pairs_hold_every_piece_once_and_the_better_first(
+    scored: list[tuple[tuple[str, str, str] | None, float]], portion: float, seed: int
+) -> None:
+    candidates = [Candidate(str(place), *piece) for place, piece in enumerate(scored)]
+    preferences = choose(candidates, portion=portion)
+    pairs = draw_pairs(preferences, seed=seed)
+    for better, worse in pairs:
+        assert better.prompt == worse.prompt
+        assert better.reward >= worse.reward
+    used = [piece.name for pair in pairs for piece in pair]
+    assert len(set(used)) == len(used)
+    assert set(used) == {piece.name for side in preferences for piece in side}
+    assert pairs == draw_pairs(preferences, seed=seed)
+
+
+def test_pairs_and_their_order_change_with_the_seed() -> None:
+    preferences = choose(pieces(40), portion=0.5)
+    assert isinstance(preferences, Preferences)
+    drawn = {tuple(draw_pairs(preferences, seed=seed)) for seed in range(5)}
+    assert len(drawn) == 5
+    assert len({frozenset(pairs) for pairs in drawn}) == 5
