@@ -6,7 +6,8 @@ import numpy as np
 
 from notagen.evaluation.pieces import PieceFile
 from notagen.features.names import match_names
-from notagen.features.scoring import Judged, Labels
+from notagen.features.scoring import Judged
+from notagen.foundation.index import Labels
 from notagen.metrics.figures import Figure, mean_figure
 
 

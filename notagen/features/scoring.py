@@ -29,7 +29,7 @@ from notagen.foundation.cosine import nearest
 from notagen.foundation.errors import InputError, MissingInputError
 from notagen.foundation.features import UNREADABLE, Features, FeatureSet, read_features
 from notagen.foundation.files import replaced_when_done
-from notagen.foundation.index import IndexEntry, read_index
+from notagen.foundation.index import IndexEntry, Labels, read_index
 
 SHRINKAGE = 5.0
 """Pieces of the wider group that a group's mean is mixed with."""
@@ -40,8 +40,6 @@ PROMPTS = "prompts.jsonl"
 _SAME = 1e-4
 """Share of its length by which the feature of one piece may differ from run to run."""
 
-Labels = tuple[str, str, str]
-"""Period, composer and instrumentation."""
 Group = tuple[str, ...]
 """The labels that a group's pieces share: none, the last, the first and last, or all three."""
 

@@ -14,6 +14,8 @@ from notagen.foundation.files import inside, replaced_when_done
 
 GENERATIONS = "generations.jsonl"
 """In a folder of generated pieces: a line about each of them, which is no line of an index."""
+Labels = tuple[str, str, str]
+"""Period, composer and instrumentation."""
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -46,7 +48,7 @@ class IndexEntry:
     """Fields of the line that this class does not know; written back as they were."""
 
     @property
-    def prompt(self) -> tuple[str, str, str] | None:
+    def prompt(self) -> Labels | None:
         """Period, composer and instrumentation, or None where one of them is unknown."""
         if self.period and self.composer and self.instrumentation:
             return self.period, self.composer, self.instrumentation

@@ -6,10 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from notagen.foundation.errors import InputError
+from notagen.foundation.index import Labels
 from notagen.preference.rules import Exclusion
-
-Labels = tuple[str, str, str]
-"""Period, composer and instrumentation."""
 
 
 class Candidate(NamedTuple):
