@@ -69,19 +69,17 @@ def choose(candidates: Iterable[Candidate], *, portion: float) -> Preferences:
     return preferences
 
 
-def draw_pairs(preferences: Preferences, *, seed: int) -> list[tuple[Candidate, Candidate]]:
-    """Return each chosen piece with a rejected one of its prompt, each piece once, in random order.
+def draw_partners(preferences: Preferences, *, seed: Sequence[int]) -> list[Candidate]:
+    """Return a rejected piece for each chosen one, in their order: of its prompt, each piece once.
 
-    The same seed gives the same pairs.
+    The same seed, numbers >= 0, gives the same partners.
     """
-    rng = np.random.default_rng(seed)
-    rejected = _by_prompt(preferences.rejected)
-    pairs = []
-    for prompt, chosen in _by_prompt(preferences.chosen).items():
-        others = rejected[prompt]
-        order = rng.permutation(len(others))
-        pairs += [(piece, others[place]) for piece, place in zip(chosen, order, strict=True)]
-    return [pairs[place] for place in rng.permutation(len(pairs))]
+    rng = np.random.Generator(np.random.PCG64(seed))
+    left = {
+        prompt: [group[place] for place in rng.permutation(len(group))]
+        for prompt, group in _by_prompt(preferences.rejected).items()
+    }
+    return [left[piece.prompt].pop() for piece in preferences.chosen]
 
 
 def _by_prompt(pieces: Iterable[Candidate]) -> dict[Labels | None, Sequence[Candidate]]:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notagen.foundation.errors import InputError
-from notagen.preference.pairs import Candidate, Preferences, choose, draw_pairs
+from notagen.preference.pairs import Candidate, choose, draw_partners
 from notagen.preference.rules import Exclusion
 
 SONG = ("Romantic", "Schubert, Franz", "Art Song")
@@ -74,24 +74,22 @@ def test_portions_out_of_range_are_refused(portion: float) -> None:
     st.floats(0.01, 0.5),
     st.integers(0, 9),
 )
-def test_pairs_hold_every_piece_once_and_the_better_first(
+def test_partners_are_the_worse_pieces_of_the_prompt_each_once(
     scored: list[tuple[tuple[str, str, str] | None, float]], portion: float, seed: int
 ) -> None:
     candidates = [Candidate(str(place), *piece) for place, piece in enumerate(scored)]
     preferences = choose(candidates, portion=portion)
-    pairs = draw_pairs(preferences, seed=seed)
-    for better, worse in pairs:
+    partners = draw_partners(preferences, seed=[seed, 3])
+    for better, worse in zip(preferences.chosen, partners, strict=True):
         assert better.prompt == worse.prompt
         assert better.reward >= worse.reward
-    used = [piece.name for pair in pairs for piece in pair]
+    assert sorted(partners) == sorted(preferences.rejected)
+    used = [piece.name for side in preferences for piece in side]
     assert len(set(used)) == len(used)
-    assert set(used) == {piece.name for side in preferences for piece in side}
-    assert pairs == draw_pairs(preferences, seed=seed)
+    assert partners == draw_partners(preferences, seed=[seed, 3])
 
 
-def test_pairs_and_their_order_change_with_the_seed() -> None:
+def test_partners_change_with_the_seed() -> None:
     preferences = choose(pieces(40), portion=0.5)
-    assert isinstance(preferences, Preferences)
-    drawn = {tuple(draw_pairs(preferences, seed=seed)) for seed in range(5)}
+    drawn = {tuple(names(draw_partners(preferences, seed=[0, epoch]))) for epoch in range(5)}
     assert len(drawn) == 5
-    assert len({frozenset(pairs) for pairs in drawn}) == 5
