@@ -111,7 +111,7 @@ class Transformer(nn.Module):
         if self.training:
             x = F.dropout(x, self.dropout)
         for block in self.blocks:
-            if self.checkpointed and self.training:
+            if self.checkpointed and torch.is_grad_enabled():
                 x = checkpoint(block, x, use_reentrant=False)
             else:
                 x = block(x)

@@ -61,10 +61,12 @@ class NotaGen(nn.Module):
     def log_probs(self, patches: Tensor, mask: Tensor) -> Tensor:
         """Return the summed log-probability of each tune's predicted characters, (B,), in nats.
 
+        Summed are 64-bit floats, where the device has them: differences of such sums count.
         Arguments and errors are those of `forward`.
         """
         losses, tunes = self._character_losses(patches, mask)
-        return losses.new_zeros(len(patches)).index_add(0, tunes, -losses.sum(1))
+        sums = losses.sum(1) if losses.device.type == "mps" else losses.double().sum(1)
+        return sums.new_zeros(len(patches)).index_add(0, tunes, -sums)
 
     def checkpoint_activations(self) -> None:
         """Keep only the input of each layer while training, and compute the rest once more.
