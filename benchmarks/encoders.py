@@ -26,11 +26,11 @@ from notagen.features.extract import Extractor
 from notagen.features.m3 import M3
 from notagen.features.masking import SELECTED
 from notagen.features.patches import EOS, MASK, PAD, MusicTokenizer, Patches
-from notagen.features.scoring import Labels, Reference, judge
+from notagen.features.scoring import Reference, judge
 from notagen.features.weights import load_m3
 from notagen.foundation.cosine import unit
 from notagen.foundation.features import FeatureSet
-from notagen.foundation.index import IndexEntry, read_index
+from notagen.foundation.index import IndexEntry, Labels, read_index
 from notagen.metrics.probes import probe_agreement
 
 ROOT = Path(__file__).resolve().parent.parent
