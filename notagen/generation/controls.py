@@ -23,7 +23,8 @@ class Controls:
     Without `num_bars`, the piece is as long as its first counter plans: the others are written for
     the model."""
     max_retries: int = 32
-    """So many times a bar is written again at most; then its faulty voices rest."""
+    """So many times a bar is written again at most; then its faulty voices rest. The last three
+    quarters, in which a voice goes on from what fits, each voice has for itself."""
     max_bars: int | None = None
     """Bars of one piece, those of its prompt among them; None for no limit."""
     max_characters: int | None = None

@@ -78,8 +78,8 @@ class Piece:
         self._reason: Reason | None = None
         self._num_drawn = self._num_written = self._num_characters = 0
         self._retries = self._line_retries = 0
-        self._faulty_from = 0
-        """Where the newest fault of the last line stood."""
+        self._num_sound = 0
+        """Voices of the last line before its fault; in late retries the most so far."""
         self._in_retry = False
         self._mended: list[int] = []
         self._tell(self._prompt)
@@ -282,9 +282,12 @@ class Piece:
                 self._keep_line(rules, line)
             return
         free = int(_FREE_SHARE * self._controls.max_retries)
-        if self._line_retries > free and fault.offset > self._faulty_from:
-            self._line_retries = free  # the voices before are sound now
-        self._faulty_from = fault.offset
+        num_sound = line.count("[V:", 0, fault.offset)
+        if self._line_retries <= free:
+            self._num_sound = num_sound
+        elif num_sound > self._num_sound:
+            # each voice has late retries of its own, but has them once
+            self._line_retries, self._num_sound = free, num_sound
         if self._line_retries < self._controls.max_retries:
             self._retries, self._line_retries = self._retries + 1, self._line_retries + 1
             is_late = self._line_retries > free
@@ -332,7 +335,7 @@ class Piece:
                 self._add_lines(keyed)
                 line = keyed
         self._accept(rules, line)
-        self._line_retries = 0
+        self._line_retries = self._num_sound = 0
         self._flush()
 
     def _accept(self, rules: BarRules, line: str) -> None:

@@ -137,6 +137,20 @@ def test_late_retries_keep_what_fits_of_a_voice_and_go_on_to_its_length(
     assert (found.retries, found.mended) == (1, ())
 
 
+def test_each_voice_has_late_retries_of_its_own() -> None:
+    piece = begin(controls=Controls(valid_bars=True, max_retries=4))
+    write(piece, bar(0))
+    begun, short = "[r:1/8][V:1]", "|[V:2]C|\n"
+    drawn = [begun + "c", short, short, begun + "cd", short, begun + "cde", short, begun + "cde6"]
+    drawn += [short, "|[V:2]CD|\n", "|[V:2]CD6|\n", "|[V:2]CD6E|\n"]
+    for text in drawn:
+        ids = [*text.encode(), EOS][:16]
+        draw(piece, ids + [0] * (16 - len(ids)))
+    found = end(piece)
+    assert found.text == HEADER + bar(0) + "[r:1/8][V:1]cde6|[V:2]CD6E|\n"
+    assert (found.retries, found.mended) == (7, ())
+
+
 def test_the_first_sound_candidate_is_taken() -> None:
     piece = begin(controls=VALID)
     write(piece, "[r:0/9][V:1]c8")
