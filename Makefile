@@ -46,7 +46,7 @@ lint: $(VENV)/installed-dev
 types: $(VENV)/installed-dev
 	$(BIN)/mypy
 	MYPYPATH=. $(BIN)/mypy --strict -p benchmarks
-	for stage in data pretrain finetune inference evaluate clamp_features weights; do (cd $$stage && $(BIN)/mypy --strict --config-file ../pyproject.toml *.py) || exit 1; done
+	for stage in data pretrain finetune inference evaluate clamp_features rl weights; do (cd $$stage && $(BIN)/mypy --strict --config-file ../pyproject.toml *.py) || exit 1; done
 
 floors: $(VENV)/installed-dev
 	$(BIN)/lint-imports
@@ -62,4 +62,4 @@ $(VENV)/installed-dev: $(VENV)/installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) data/out pretrain/runs finetune/runs inference/out clamp_features/runs clamp_features/out
+	rm -rf $(VENV) data/out pretrain/runs finetune/runs inference/out clamp_features/runs clamp_features/out rl/out

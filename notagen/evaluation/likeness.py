@@ -18,12 +18,20 @@ def asked_labels(names: Sequence[str], pieces: Sequence[PieceFile]) -> list[Labe
         names: Of the features.
         pieces: Generated ones, from `find_pieces`.
     """
-    ways = [[piece.name, *([piece.path.stem] if piece.path else [])] for piece in pieces]
     labels: list[Labels | None] = [None] * len(names)
-    for place, row in match_names(ways, names).items():
+    for place, row in feature_rows(names, pieces).items():
         if prompt := pieces[place].prompt:
             labels[row] = prompt.period, prompt.composer, prompt.instrumentation
     return labels
+
+
+def feature_rows(names: Sequence[str], pieces: Sequence[PieceFile]) -> dict[int, int]:
+    """Return for each generated piece that has a feature, by its place, the place of the feature.
+
+    Arguments are those of `asked_labels`.
+    """
+    ways = [[piece.name, *([piece.path.stem] if piece.path else [])] for piece in pieces]
+    return match_names(ways, names)
 
 
 def format_scores(
