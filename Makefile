@@ -62,4 +62,4 @@ $(VENV)/installed-dev: $(VENV)/installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) data/out pretrain/runs finetune/runs inference/out clamp_features/runs clamp_features/out rl/out
+	rm -rf $(VENV) data/out pretrain/runs finetune/runs inference/out clamp_features/runs clamp_features/out rl/out rl/runs

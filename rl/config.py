@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from notagen.stages.preference import PreferencesConfig
+from notagen.stages.preference import DpoConfig, PreferencesConfig
 
 STAGE = Path(__file__).resolve().parent
 ROOT = STAGE.parent
@@ -12,4 +12,10 @@ PREFERENCES = PreferencesConfig(
     generation_features=ROOT / "clamp_features" / "out" / "generations",
     reference_features=ROOT / "clamp_features" / "out" / "reference",
     out=STAGE / "out",
+)
+
+DPO = DpoConfig(
+    preferences=STAGE / "out" / "preferences.json",
+    weights=ROOT / "finetune" / "runs" / "demo" / "best",
+    run_folder=STAGE / "runs" / "dpo",
 )

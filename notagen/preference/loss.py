@@ -41,5 +41,6 @@ def dpo_positive_loss(
     if len(set(shapes)) > 1:
         raise ValueError(f"all log-probabilities must have one shape, got {shapes}")
     gain = (policy.chosen - reference.chosen) - (policy.rejected - reference.rejected)
-    fall = (reference.chosen - policy.chosen).clamp(min=0)
+    # without gradient where both agree, as they do before the first step
+    fall = F.relu(reference.chosen - policy.chosen)
     return -F.logsigmoid(beta * (gain - penalty * fall))

@@ -1,5 +1,6 @@
 """Which pieces are chosen and which rejected, and how they are paired."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -32,40 +33,53 @@ class Preferences(NamedTuple):
 def choose(candidates: Iterable[Candidate], *, portion: float) -> Preferences:
     """Return the best and the worst pieces of each prompt.
 
-    Of n pieces `portion * n` are wanted of each, rounded down, but one if there are two. The worst
-    may be excluded from being chosen, the best may not.
+    Of n pieces `portion * n` are wanted of each, rounded down. Of a prompt that has too few for
+    that one pair is taken, if there is one. The worst may be excluded from being chosen. Pieces of
+    equal reward are no pair.
 
     Args:
         candidates: Pieces of different names.
         portion: Greater than 0, up to 0.5.
 
     Raises:
-        ValueError: If the portion is out of its range.
+        ValueError: If the portion is out of its range, or a reward is not finite.
         InputError: If there is no pair, or a prompt has too few pieces that may be chosen and are
             none of its worst; it says how many are missing.
     """
     if not 0 < portion <= 0.5:
         raise ValueError(f"portion must be > 0 and at most 0.5, got {portion}")
+    candidates = list(candidates)
+    for piece in candidates:
+        if not math.isfinite(piece.reward):
+            raise ValueError(f"reward of {piece.name} must be finite, got {piece.reward}")
     preferences = Preferences([], [])
     missing = []
     for prompt, group in _by_prompt(candidates).items():
         # of equal rewards the name decides, so that the order of the files does not
         best_first = sorted(group, key=lambda piece: (-piece.reward, piece.name))
-        wanted = max(int(portion * len(group)), min(1, len(group) // 2))
+        # 0.29 of 100 is 28.999... in floating point
+        wanted = math.floor(portion * len(group) + 1e-9) or min(1, len(group) // 2)
         rejected = best_first[len(group) - wanted :][::-1]
         allowed = [piece for piece in best_first[: len(group) - wanted] if not piece.exclusions]
+        if not allowed and portion * len(group) < 1:
+            continue
         if len(allowed) < wanted:
             asked = " / ".join(prompt) if prompt else "no prompt"
             missing.append(
                 f"{asked}: found {len(allowed)} of {len(group)} pieces that may be chosen, wanted "
                 f"{wanted} ({wanted - len(allowed)} missing)"
             )
-        preferences.chosen.extend(allowed[:wanted])
-        preferences.rejected.extend(rejected)
+        pairs = list(zip(allowed, rejected, strict=False))
+        while pairs and not pairs[-1][0].reward > pairs[-1][1].reward:
+            pairs.pop()
+        preferences.chosen.extend(chosen for chosen, _ in pairs)
+        preferences.rejected.extend(rejected for _, rejected in pairs)
     if missing:
         raise InputError(f"{'; '.join(missing)}; generate more pieces, or take a smaller portion")
     if not preferences.chosen:
-        raise InputError("found no two pieces of one prompt, wanted some to compare")
+        raise InputError(
+            "found no two pieces of one prompt of which one is better and may be chosen"
+        )
     return preferences
 
 

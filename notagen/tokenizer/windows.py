@@ -49,6 +49,12 @@ def canonical(text: str) -> str:
     return remove_counters(_PROMPT_LINES.sub("", text, count=1))
 
 
+def prompt_lines(text: str) -> str:
+    """Return the prompt lines that a tune begins with, see `canonical`; empty if there are none."""
+    found = _PROMPT_LINES.match(text)
+    return found[0] if found else ""
+
+
 def choose_window(lengths: Sequence[int], room: int, rng: random.Random | None) -> tuple[int, int]:
     """Choose which part of a long tune body to show, as NotaGen does.
 

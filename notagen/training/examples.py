@@ -37,8 +37,11 @@ class Batch:
     """0 for a batch that only keeps a process in step with the others, 1 for all else."""
 
     def to(self, device: torch.device) -> "Batch":
-        """Return the batch on another device."""
-        return replace(self, tensors=tuple(tensor.to(device) for tensor in self.tensors))
+        """Return the batch on another device; Apple's GPUs get 32 bits of a 64-bit float."""
+        tensors = self.tensors
+        if device.type == "mps":
+            tensors = tuple(x.float() if x.is_floating_point() else x for x in tensors)
+        return replace(self, tensors=tuple(tensor.to(device) for tensor in tensors))
 
 
 class Examples(Protocol):

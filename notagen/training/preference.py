@@ -1,7 +1,12 @@
 """What a run of DPO-Positive is made of: pairs of tunes, and a policy beside what it began as."""
 
+import hashlib
+import json
+import math
+import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -12,12 +17,20 @@ from accelerate.utils import gather_object
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from notagen.foundation.errors import ScoreError
+from notagen.foundation.files import write_text
+from notagen.generation.prompt_table import read_prompt_table, write_prompt_table
 from notagen.model.config import ModelConfig
 from notagen.model.notagen import NotaGen
+from notagen.model.weights import save_model, weights_sha256
 from notagen.preference.loss import Pair, dpo_positive_loss
 from notagen.preference.pairs import Candidate, Preferences, draw_partners
+from notagen.tokenizer.patches import PatchTokenizer
+from notagen.tokenizer.windows import prompt_lines
 from notagen.training.batching import deal, pad, plan_pieces
 from notagen.training.examples import Batch, Dealt, Draw, Pieces
+from notagen.training.lora import merged
+from notagen.training.run import Task
 
 Patches = NDArray[np.uint8]
 """A tune, (P, S)."""
@@ -27,7 +40,12 @@ class ReferencedTune(NamedTuple):
     """A tune as the policy reads it."""
 
     patches: Patches
-    log_prob: float
+    predicted: NDArray[np.bool_]
+    """Patches whose characters count, (P,): all but those of the prompt, which is given."""
+    silent: NDArray[np.bool_]
+    """Patches that are predicted without n-gram heads, (P,), the same always: what is written
+    with them and without them is learned alike."""
+    log_prob: float = math.nan
     """Its summed log-probability under the reference, in nats."""
 
 
@@ -59,17 +77,24 @@ class PreferenceLearner(nn.Module):
         return self
 
     def forward(
-        self, patches: Tensor, mask: Tensor, reference: Tensor, *, reduction: Literal["sum"] = "sum"
+        self,
+        patches: Tensor,
+        mask: Tensor,
+        silent: Tensor,
+        reference: Tensor,
+        *,
+        reduction: Literal["sum"] = "sum",
     ) -> Tensor:
         """Return the summed DPO-Positive loss of N pairs, a scalar.
 
         Args:
             patches: (2N, P, S), the chosen tunes, then the rejected ones.
-            mask: (2N, P), true for real patches.
+            mask: (2N, P), true for patches whose characters count.
+            silent: (2N, P), true for patches that are predicted without n-gram heads.
             reference: (2N,), the log-probabilities of the tunes under the reference, in nats.
             reduction: As `Batch` wants it; there is no other.
         """
-        policy = self.policy.log_probs(patches, mask)
+        policy = self.policy.log_probs(patches, mask, silent)
         losses = dpo_positive_loss(
             Pair(*policy.chunk(2)),
             Pair(*reference.to(policy).chunk(2)),
@@ -96,8 +121,10 @@ class PreferenceExamples:
     patches_per_batch: int
     """Padded patches of a batch, of both tunes of its pairs; a longer pair is one alone."""
     seed: int
+    _drawn: dict[int, list[Candidate]] = field(default_factory=dict, repr=False, compare=False)
+    """Partners of the newest epoch."""
 
-    @property
+    @cached_property
     def lengths(self) -> NDArray[np.int32]:
         """Padded patches of each pair: twice the longest tune that may be in it."""
         longest: dict[object, int] = {}
@@ -150,13 +177,9 @@ class PreferenceExamples:
         """
         pairs = items or [self.read((0, None))]
         tunes = [*(chosen for chosen, _ in pairs), *(rejected for _, rejected in pairs)]
-        tensors = (
-            pad([tune.patches for tune in tunes]),
-            pad([np.ones(len(tune.patches), dtype=np.bool_) for tune in tunes]),
-            torch.tensor([tune.log_prob for tune in tunes], dtype=torch.float64),
-        )
+        log_probs = torch.tensor([tune.log_prob for tune in tunes], dtype=torch.float64)
         return Batch(
-            tensors,
+            (*_tensors(tunes), log_probs),
             num_targets=len(items),
             num_patches=sum(len(tune.patches) for pair in items for tune in pair),
             weight=int(bool(items)),
@@ -166,13 +189,16 @@ class PreferenceExamples:
         return len(self.tunes[piece.name].patches)
 
     def _partners(self, number: int) -> list[Candidate]:
-        return draw_partners(self.preferences, seed=[self.seed, number])
+        if number not in self._drawn:
+            self._drawn.clear()
+            self._drawn[number] = draw_partners(self.preferences, seed=[self.seed, number])
+        return self._drawn[number]
 
 
 def reference_log_probs(
     accelerator: Accelerator,
     model: NotaGen,
-    tunes: Mapping[str, Patches],
+    tunes: Mapping[str, ReferencedTune],
     *,
     patches_per_batch: int,
 ) -> dict[str, float]:
@@ -186,8 +212,8 @@ def reference_log_probs(
         tunes: By their names.
         patches_per_batch: Padded patches that a process takes at once.
     """
-    names = sorted(tunes, key=lambda name: (len(tunes[name]), name))
-    lengths = [len(tunes[name]) for name in names]
+    names = sorted(tunes, key=lambda name: (len(tunes[name].patches), name))
+    lengths = [len(tunes[name].patches) for name in names]
     dealt = deal(
         range(len(names)),
         lengths,
@@ -199,10 +225,125 @@ def reference_log_probs(
     for run in dealt[accelerator.process_index]:
         if not run:
             continue
-        batch = [tunes[names[place]] for place in run]
-        patches = pad(batch).to(accelerator.device)
-        mask = pad([np.ones(len(tune), dtype=np.bool_) for tune in batch]).to(accelerator.device)
+        tensors = _tensors([tunes[names[place]] for place in run])
         with torch.no_grad(), accelerator.autocast():
-            sums = model.log_probs(patches, mask)
+            sums = model.log_probs(*(tensor.to(accelerator.device) for tensor in tensors))
         found += zip((names[place] for place in run), sums.tolist(), strict=True)
     return dict(gather_object(found))
+
+
+def reference_tunes(
+    accelerator: Accelerator,
+    model: NotaGen,
+    texts: Mapping[str, str],
+    file: Path,
+    *,
+    patches_per_batch: int,
+    silent_share: float,
+    origin: str | None,
+) -> dict[str, ReferencedTune]:
+    """Return tunes with their log-probabilities under a model, which are kept in a file.
+
+    A tune longer than the model's context is seen in one window, the same always. The file is made
+    anew where anything differs that the figures depend on.
+
+    Args:
+        accelerator: Of the run, whose precision is used.
+        model: On any device.
+        texts: What was written, by names; counters and rests as they are.
+        file: Of the figures.
+        patches_per_batch: Padded patches that a process takes at once.
+        silent_share: Of the patches, how many a model with n-gram heads predicts without them.
+        origin: Digest of the model's weights.
+
+    Raises:
+        ScoreError: If a text cannot be encoded; its name stands before.
+    """
+    tokenizer = PatchTokenizer(model.config.patch_size, model.config.patch_length)
+    tunes = {}
+    for name, text in texts.items():
+        try:
+            tunes[name] = _read_tune(text, tokenizer, silent_share)
+        except ScoreError as error:
+            raise type(error)(f"{name}: {error}") from error
+    content = hashlib.sha256(f"{origin} {accelerator.mixed_precision}".encode())
+    for name in sorted(tunes):
+        content.update(name.encode())
+        for part in tunes[name][:3]:
+            content.update(str(part.shape).encode() + part.tobytes())
+    digest = content.hexdigest()
+    log_probs = _read_log_probs(file, digest)
+    if log_probs is None:
+        log_probs = reference_log_probs(
+            accelerator,
+            model.to(accelerator.device),
+            tunes,
+            patches_per_batch=patches_per_batch,
+        )
+        if accelerator.is_main_process:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_text(file, json.dumps({"sha256": digest, "log_probs": log_probs}) + "\n")
+    accelerator.wait_for_everyone()
+    return {name: tune._replace(log_prob=log_probs[name]) for name, tune in tunes.items()}
+
+
+def preference_task(
+    model: NotaGen,
+    examples: PreferenceExamples,
+    *,
+    beta: float,
+    penalty: float,
+    weights: Path,
+) -> Task[PreferenceLearner]:
+    """Return what `train` needs for a policy to learn preferences.
+
+    Args:
+        model: As loaded from `weights`, perhaps with `add_lora`.
+        examples: The pairs, which the loss is measured on too.
+        beta: See `dpo_positive_loss`.
+        penalty: Likewise.
+        weights: What the model was loaded from; its prompt table goes on with it.
+    """
+    known = read_prompt_table(weights)
+
+    def save(whole: PreferenceLearner, folder: Path) -> None:
+        save_model(merged(whole.policy), folder)
+        if known:
+            write_prompt_table(known, folder)
+
+    return Task(
+        model=PreferenceLearner(LearnerConfig(model.config, beta, penalty), model),
+        train=examples,
+        eval=examples,
+        save=save,
+        unit="nats per pair",
+        inputs={"weights_sha256": weights_sha256(weights)},
+    )
+
+
+def _read_tune(text: str, tokenizer: PatchTokenizer, silent_share: float) -> ReferencedTune:
+    patches = tokenizer.encode(text)
+    predicted = np.ones(len(patches), dtype=np.bool_)
+    # behind the bos patch
+    predicted[1 : 1 + len(tokenizer.encode_lines(prompt_lines(text)))] = False
+    shares = np.random.Generator(np.random.PCG64(zlib.crc32(text.encode()))).random(len(patches))
+    return ReferencedTune(patches, predicted, shares < silent_share)
+
+
+def _tensors(tunes: Sequence[ReferencedTune]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return patches, mask and silent patches of B tunes, padded on the right."""
+    patches, predicted, silent = (
+        pad(list(parts)) for parts in zip(*(t[:3] for t in tunes), strict=True)
+    )
+    return patches, predicted, silent
+
+
+def _read_log_probs(file: Path, digest: str) -> dict[str, float] | None:
+    """Return the figures of a file, None where it is not there or of something else."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(content, dict) or content.get("sha256") != digest:
+        return None
+    return dict(content["log_probs"])

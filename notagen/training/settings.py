@@ -15,10 +15,6 @@ class RunConfig:
     Precision, the number of processes and how they share the model belong to `accelerate launch`.
     """
 
-    train_index: Path
-    """JSONL index of the pieces to learn from."""
-    eval_index: Path
-    """JSONL index of the pieces to measure the loss on."""
     run_folder: Path
     """Receives config.json, metrics.jsonl, checkpoints/, best/, last/, samples/ and loss.png."""
     epochs: int = 10
@@ -102,7 +98,17 @@ class RunConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PatchRunConfig(RunConfig):
+class IndexRunConfig(RunConfig):
+    """Settings of a run that learns from the pieces of an index."""
+
+    train_index: Path
+    """JSONL index of the pieces to learn from."""
+    eval_index: Path
+    """JSONL index of the pieces to measure the loss on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchRunConfig(IndexRunConfig):
     """Settings of a run whose steps are counted in patches."""
 
     keys: Literal["all", "near", "original"] = "all"
@@ -173,7 +179,7 @@ class M3TrainConfig(PatchRunConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClampTrainConfig(RunConfig):
+class ClampTrainConfig(IndexRunConfig):
     """Settings of a run that trains CLaMP 2 on the pieces of an index and texts about them."""
 
     m3: Path
@@ -243,6 +249,7 @@ FREE_FIELDS = frozenset(
     {
         "train_index",
         "eval_index",
+        "preferences",
         "run_folder",
         "weights",
         "m3",

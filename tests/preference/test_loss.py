@@ -101,6 +101,14 @@ def test_a_penalty_only_adds_and_only_where_the_chosen_tune_lost(
     assert positive == plain if chosen >= old_chosen else positive >= plain
 
 
+def test_where_both_agree_the_penalty_has_no_gradient() -> None:
+    reference = pair(-100, -200)
+    policy = Pair(*(sums.clone().requires_grad_() for sums in reference))
+    dpo_positive_loss(policy, reference, beta=0.1, penalty=10).sum().backward()
+    assert policy.chosen.grad is not None
+    assert policy.chosen.grad.item() == pytest.approx(-0.05)
+
+
 def test_each_pair_has_its_own_loss() -> None:
     rows = torch.randn(4, 5, generator=torch.Generator().manual_seed(0)) * 10 - 100
     together = dpo_positive_loss(Pair(rows[0], rows[1]), Pair(rows[2], rows[3]))

@@ -1,7 +1,7 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from notagen.foundation.errors import InputError
@@ -44,14 +44,29 @@ def test_each_prompt_is_judged_by_itself() -> None:
     assert Counter(piece.prompt for piece in chosen) == {SONG: 1, QUARTET: 2, None: 1}
     assert Counter(piece.prompt for piece in rejected) == {SONG: 1, QUARTET: 2, None: 1}
     assert names(chosen) == [0, 1, 0, 0]
-    # a prompt with one piece has no pair
-    assert choose([*songs, *pieces(1, QUARTET)], portion=0.1) == choose(songs, portion=0.1)
+    # a prompt with one piece has no pair, nor has one of few whose better ones are excluded
+    for few in (pieces(1, QUARTET), pieces(2, QUARTET, bad=(0,)), pieces(4, None, (0, 1, 2))):
+        assert choose([*songs, *few], portion=0.1) == choose(songs, portion=0.1)
 
 
-def test_equal_rewards_are_ordered_by_name() -> None:
-    same = [Candidate(name, None, 0.5) for name in "cadb"]
-    chosen, rejected = choose(same, portion=0.25)
-    assert (chosen[0].name, rejected[0].name) == ("a", "d")
+def test_equal_rewards_are_no_pair_and_ordered_by_name() -> None:
+    rewards = {"c": 0.5, "a": 0.5, "d": 0.5, "b": 0.5, "e": 0.7, "f": 0.7}
+    pieces = [Candidate(name, None, reward) for name, reward in rewards.items()]
+    chosen, rejected = choose(pieces, portion=0.5)
+    assert [piece.name for piece in chosen] == ["e", "f"]
+    assert [piece.name for piece in rejected] == ["d", "c"]
+    with pytest.raises(InputError, match="of which one is better"):
+        choose(pieces[:4], portion=0.5)
+
+
+@pytest.mark.parametrize("reward", [float("nan"), float("inf")])
+def test_rewards_that_are_not_finite_are_refused(reward: float) -> None:
+    with pytest.raises(ValueError, match="reward of x must be finite"):
+        choose([*pieces(20), Candidate("x", None, reward)], portion=0.1)
+
+
+def test_a_portion_is_not_lost_in_rounding() -> None:
+    assert len(choose(pieces(100), portion=0.29).chosen) == 29
 
 
 def test_too_few_pieces_are_an_error_that_says_how_many() -> None:
@@ -78,11 +93,14 @@ def test_partners_are_the_worse_pieces_of_the_prompt_each_once(
     scored: list[tuple[tuple[str, str, str] | None, float]], portion: float, seed: int
 ) -> None:
     candidates = [Candidate(str(place), *piece) for place, piece in enumerate(scored)]
+    assume(
+        any(a.prompt == b.prompt and a.reward > b.reward for a in candidates for b in candidates)
+    )
     preferences = choose(candidates, portion=portion)
     partners = draw_partners(preferences, seed=[seed, 3])
     for better, worse in zip(preferences.chosen, partners, strict=True):
         assert better.prompt == worse.prompt
-        assert better.reward >= worse.reward
+        assert better.reward > worse.reward
     assert sorted(partners) == sorted(preferences.rejected)
     used = [piece.name for side in preferences for piece in side]
     assert len(set(used)) == len(used)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from numpy.typing import NDArray
 
 from notagen.model.notagen import NotaGen
 from notagen.model.weights import load_model
@@ -18,35 +17,35 @@ from notagen.training.preference import (
     PreferenceLearner,
     ReferencedTune,
     reference_log_probs,
+    reference_tunes,
 )
 
 PROMPTS = [("Romantic", "Schubert, Franz", "Art Song"), None]
 NUM_PAIRS = 7
 
 
-def random_tune(length: int) -> NDArray[np.uint8]:
+def random_tune(length: int) -> ReferencedTune:
     rng = np.random.default_rng(length)
     tune = rng.integers(3, 128, (length, 16)).astype(np.uint8)
     for patch in tune[1:]:
         end = rng.integers(1, 16)
         patch[end], patch[end + 1 :] = 2, 0
-    return tune
+    predicted = np.arange(length) != 1
+    return ReferencedTune(tune, predicted, rng.random(length) < 0.5)
 
 
 @pytest.fixture
 def examples(full_model: NotaGen) -> PreferenceExamples:
     """Pairs of tunes of 4 to 40 patches, of two prompts, with their figures under the model."""
     sides: list[list[Candidate]] = [[], []]
-    patches = {}
+    tunes = {}
     for place in range(NUM_PAIRS):
         for side, name in zip(sides, (f"chosen {place}", f"rejected {place}"), strict=True):
             side.append(Candidate(name, PROMPTS[place % 2], 0.0))
-            patches[name] = random_tune(4 + 3 * place + 10 * name.startswith("r"))
-    log_probs = reference_log_probs(
-        Accelerator(cpu=True), full_model, patches, patches_per_batch=90
-    )
-    assert log_probs.keys() == patches.keys()
-    tunes = {name: ReferencedTune(patches[name], log_probs[name]) for name in patches}
+            tunes[name] = random_tune(4 + 3 * place + 10 * name.startswith("r"))
+    log_probs = reference_log_probs(Accelerator(cpu=True), full_model, tunes, patches_per_batch=90)
+    assert log_probs.keys() == tunes.keys()
+    tunes = {name: tune._replace(log_prob=log_probs[name]) for name, tune in tunes.items()}
     return PreferenceExamples(Path("index"), Preferences(*sides), tunes, 3, 120, seed=0)
 
 
@@ -63,11 +62,12 @@ def test_before_the_first_step_the_loss_is_the_logarithm_of_two(
     model = learner(full_model)
     for pieces in ([0], [1, 4], list(range(NUM_PAIRS))):
         batch = examples.collate([examples.read((piece, 3)) for piece in pieces])
-        patches, mask, reference = batch.tensors
+        patches, mask, silent, reference = batch.tensors
         # in a batch of other lengths a sum is rounded otherwise
-        loss = model(patches, mask, reference, reduction="sum").item() / batch.num_targets
+        loss = model(*batch.tensors, reduction="sum").item() / batch.num_targets
         assert loss == pytest.approx(math.log(2), abs=1e-5)
-        loss = model(patches, mask, full_model.log_probs(patches, mask)).item() / batch.num_targets
+        reference = full_model.log_probs(patches, mask, silent)
+        loss = model(patches, mask, silent, reference).item() / batch.num_targets
         assert loss == pytest.approx(math.log(2), abs=1e-9)
 
 
@@ -138,3 +138,38 @@ def test_steps_are_dealt_within_the_room(examples: PreferenceExamples, num_proce
                 padded = batch.tensors[0].shape[0] * batch.tensors[0].shape[1]
                 assert padded <= examples.patches_per_batch or len(run) <= 1
     assert examples.deal_eval(num_processes) == examples.deal(range(NUM_PAIRS), num_processes)
+
+
+def test_what_counts_is_what_comes_after_the_prompt(full_model: NotaGen, tmp_path: Path) -> None:
+    """The characters of the prompt are read and not predicted; figures are made once."""
+    prompt, tune = "%Romantic\n%Schubert, Franz\n", "K:C\n[r:0/0][V:1]c8|\n"
+
+    def read(origin: str = "ab", *, silent_share: float = 0.5) -> dict[str, ReferencedTune]:
+        return reference_tunes(
+            Accelerator(cpu=True),
+            full_model,
+            {"with": prompt + tune, "without": tune},
+            tmp_path / "reference.json",
+            patches_per_batch=64,
+            silent_share=silent_share,
+            origin=origin,
+        )
+
+    found = read()
+    with_prompt, without = found["with"], found["without"]
+    assert with_prompt.predicted.tolist() == [True, False, False, False, True, True, True]
+    assert without.predicted.all()
+    for one in (with_prompt, without):
+        log_probs = full_model.log_probs(
+            torch.from_numpy(one.patches)[None], torch.from_numpy(one.predicted)[None]
+        )
+        assert one.log_prob == pytest.approx(log_probs.item(), rel=1e-6)
+    made = (tmp_path / "reference.json").stat().st_mtime_ns
+    assert read()["with"].log_prob == with_prompt.log_prob
+    assert (tmp_path / "reference.json").stat().st_mtime_ns == made
+    for change in (read("cd"), read(silent_share=0.9)):
+        assert change["with"].log_prob == pytest.approx(with_prompt.log_prob)
+    assert (tmp_path / "reference.json").stat().st_mtime_ns != made
+    (tmp_path / "reference.json").write_text("[]")
+    assert read()["with"].log_prob == pytest.approx(with_prompt.log_prob)
+    assert with_prompt.silent.tolist() == read()["with"].silent.tolist()
