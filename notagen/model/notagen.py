@@ -58,14 +58,27 @@ class NotaGen(nn.Module):
         total = losses.sum()
         return total if reduction == "sum" else total / count_targets(patches, mask).clamp(min=1)
 
-    def log_probs(self, patches: Tensor, mask: Tensor, silent: Tensor | None = None) -> Tensor:
+    def log_probs(
+        self,
+        patches: Tensor,
+        mask: Tensor,
+        silent: Tensor | None = None,
+        *,
+        dtype: torch.dtype | None = None,
+    ) -> Tensor:
         """Return the summed log-probability of each tune's predicted characters, (B,), in nats.
 
-        Summed are 64-bit floats, where the device has them: differences of such sums count.
-        Arguments and errors are those of `forward`.
+        Other arguments and errors are those of `forward`.
+
+        Args:
+            patches: (B, P, S).
+            mask: (B, P).
+            silent: (B, P).
+            dtype: Of the sums: 64 bits where small differences between them count; None for that
+                of the characters' losses.
         """
         losses, tunes = self._character_losses(patches, mask, silent)
-        sums = losses.sum(1) if losses.device.type == "mps" else losses.double().sum(1)
+        sums = losses.sum(1, dtype=dtype)
         return sums.new_zeros(len(patches)).index_add(0, tunes, -sums)
 
     def checkpoint_activations(self) -> None:

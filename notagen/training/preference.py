@@ -94,7 +94,7 @@ class PreferenceLearner(nn.Module):
             reference: (2N,), the log-probabilities of the tunes under the reference, in nats.
             reduction: As `Batch` wants it; there is no other.
         """
-        policy = self.policy.log_probs(patches, mask, silent)
+        policy = self.policy.log_probs(patches, mask, silent, dtype=_sum_type(patches.device))
         losses = dpo_positive_loss(
             Pair(*policy.chunk(2)),
             Pair(*reference.to(policy).chunk(2)),
@@ -227,7 +227,10 @@ def reference_log_probs(
             continue
         tensors = _tensors([tunes[names[place]] for place in run])
         with torch.no_grad(), accelerator.autocast():
-            sums = model.log_probs(*(tensor.to(accelerator.device) for tensor in tensors))
+            sums = model.log_probs(
+                *(tensor.to(accelerator.device) for tensor in tensors),
+                dtype=_sum_type(accelerator.device),
+            )
         found += zip((names[place] for place in run), sums.tolist(), strict=True)
     return dict(gather_object(found))
 
@@ -319,6 +322,11 @@ def preference_task(
         unit="nats per pair",
         inputs={"weights_sha256": weights_sha256(weights)},
     )
+
+
+def _sum_type(device: torch.device) -> torch.dtype:
+    """Return the type of sums that are compared: 64 bits, which Apple's GPUs do not have."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def _read_tune(text: str, tokenizer: PatchTokenizer, silent_share: float) -> ReferencedTune:

@@ -66,7 +66,7 @@ def test_before_the_first_step_the_loss_is_the_logarithm_of_two(
         # in a batch of other lengths a sum is rounded otherwise
         loss = model(*batch.tensors, reduction="sum").item() / batch.num_targets
         assert loss == pytest.approx(math.log(2), abs=1e-5)
-        reference = full_model.log_probs(patches, mask, silent)
+        reference = full_model.log_probs(patches, mask, silent, dtype=torch.float64)
         loss = model(patches, mask, silent, reference).item() / batch.num_targets
         assert loss == pytest.approx(math.log(2), abs=1e-9)
 

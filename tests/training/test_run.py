@@ -113,8 +113,6 @@ def make_task(index: Path, **changes: object) -> Task[Line]:
 
 def run(index: Path, name: str = "run", *, epochs: int = 4, **changes: object) -> Progress:
     config = RunConfig(
-        train_index=index,
-        eval_index=index,
         run_folder=index.parent / name,
         epochs=epochs,
         peak_learning_rate=0.3,
