@@ -24,7 +24,7 @@ _HEADER_PATCHES = 1024
 """A header that takes more has no end; those of orchestras take a tenth."""
 _LINE_EVERY = 4
 """First the last patch is taken back, then the voice at fault, and every fourth time the whole bar:
-what stands before may leave no good way to go on."""
+what stands before may leave no good way to go on. Late retries leave the voices before alone."""
 _FREE_SHARE = 0.25
 """Of a bar's retries. After them a voice of the wrong length is no longer begun anew but kept as
 far as it fits, and goes on from there to the bar's length."""
