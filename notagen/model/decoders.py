@@ -99,7 +99,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.dropout = dropout
         self.checkpointed = False
-        """Whether training keeps only each layer's input, and computes the rest once more."""
+        """Whether only each layer's input is kept for gradients, the rest computed once more."""
         self.positions = nn.Parameter(torch.empty(length, hidden_size))
         self.blocks = nn.ModuleList(Block(hidden_size, dropout) for _ in range(num_layers))
         self.norm = nn.LayerNorm(hidden_size, eps=NORM_EPS)

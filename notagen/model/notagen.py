@@ -82,7 +82,7 @@ class NotaGen(nn.Module):
         return sums.new_zeros(len(patches)).index_add(0, tunes, -sums)
 
     def checkpoint_activations(self) -> None:
-        """Keep only the input of each layer while training, and compute the rest once more.
+        """Keep only the input of each layer for gradients, and compute the rest once more.
 
         It saves memory for about a third more computation; losses and gradients stay the same,
         dropout included.

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
+import torch.nn.functional as F  # noqa: N812 -- its usual name
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 -- its usual name
 
 
 class Pair(NamedTuple):

@@ -1,5 +1,6 @@
 """How good a piece is, beside its likeness to real ones: of its text, or as people say."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,16 +35,13 @@ def read_rewards(path: Path) -> dict[str, float]:
     rewards: dict[str, float] = {}
     for number, line in read_lines(path):
         name, reward = line.get("name"), line.get("reward")
-        if (
-            not isinstance(name, str)
-            or isinstance(reward, bool)
-            or not isinstance(reward, int | float)
-        ):
+        is_number = isinstance(reward, int | float) and not isinstance(reward, bool)
+        if not isinstance(name, str) or not is_number or not math.isfinite(line["reward"]):
             raise InputError(
                 f"{path}:{number}: found name {name!r} and reward {reward!r}, wanted text and a "
-                f"number"
+                f"finite number"
             )
         if name in rewards:
             raise InputError(f"{path}:{number}: found {name} a second time, wanted it once")
-        rewards[name] = float(reward)
+        rewards[name] = float(line["reward"])
     return rewards

@@ -174,6 +174,7 @@ def test_settings_out_of_range_are_refused(
         (["--reward", "{}/short.jsonl"], "found no reward of song 01 (21 pieces have none)"),
         (["--reward", "{}/twice.jsonl"], "twice.jsonl:2: found song 00 a second time"),
         (["--reward", "{}/wrong.jsonl"], "wrong.jsonl:1: found name 'song 00' and reward 'x'"),
+        (["--reward", "{}/endless.jsonl"], "endless.jsonl:1: found name 'song 00' and reward nan"),
         (["--reference-features", "{}/none"], "none"),
         (["--training-features", "{}/other"], "wanted them of one extractor"),
     ],
@@ -182,6 +183,7 @@ def test_bad_input_is_one_line(run: Run, tmp_path: Path, flags: list[str], said:
     line = '{"name": "song 00", "reward": 1}\n'
     (tmp_path / "short.jsonl").write_text(line)
     (tmp_path / "twice.jsonl").write_text(line * 2)
+    (tmp_path / "endless.jsonl").write_text(line.replace("1}", "NaN}"))
     (tmp_path / "wrong.jsonl").write_text(line.replace("1}", '"x"}'))
     write_set(tmp_path / "other", {"c": [1, 1, 0]}, weights_sha256="cd")
     with pytest.raises(SystemExit) as ended:
