@@ -18,7 +18,12 @@ from notagen.stages import DataConfig
 def main(config: DataConfig) -> None:
     """Export the source's scores and write musicxml.jsonl."""
     if config.source == "folder" and config.folder is not None:
-        pieces = folder_pieces(config.folder, config.metadata, labels=config.labels)
+        pieces = folder_pieces(
+            config.folder,
+            config.metadata,
+            labels=config.labels,
+            only_listed=config.only_listed,
+        )
     elif config.source == "music21":
         pieces = corpus_pieces()
     else:

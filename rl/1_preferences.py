@@ -32,7 +32,7 @@ from notagen.foundation.features import (
 )
 from notagen.foundation.files import write_text
 from notagen.foundation.index import GENERATIONS, Labels
-from notagen.preference.pairs import Candidate, Preferences, choose
+from notagen.preference.pairs import Candidate, Preferences, choose, find_best
 from notagen.preference.rewards import TEXT_REWARDS, read_rewards
 from notagen.preference.rules import Exclusion, find_copy, find_exclusions
 from notagen.stages.preference import CLAMP, PreferencesConfig
@@ -70,6 +70,8 @@ def main(config: PreferencesConfig) -> None:
     paths = {one.piece.name: one.piece.path for one in found if one.piece.path}
     # also where too few are left: the lines say why
     write_lines(config.out, candidates, paths, Preferences([], []))
+    kept = find_best(candidates, portion=config.kept_portion)
+    write_kept(config.out / "kept.jsonl", kept)
     preferences = choose(candidates, portion=config.portion)
     write_lines(config.out, candidates, paths, preferences)
     write_sides(config.out, paths, preferences)
@@ -154,6 +156,16 @@ def write_lines(
         for piece in sorted(candidates, key=lambda piece: (-piece.reward, piece.name))
     ]
     write_text(out / "preferences.jsonl", "".join(f"{json.dumps(line)}\n" for line in lines))
+
+
+def write_kept(file: Path, kept: Sequence[Candidate]) -> None:
+    """Write what data/0_fetch.py takes for metadata of the folder of generations."""
+    lines = []
+    for piece in kept:
+        period, composer, instrumentation = piece.prompt or ("", "", "")
+        line = {"path": f"standard/{piece.name}.abc", "period": period, "composer": composer}
+        lines.append(line | {"instrumentation": instrumentation, "work": piece.name})
+    write_text(file, "".join(f"{json.dumps(line)}\n" for line in lines))
 
 
 def write_sides(out: Path, paths: Mapping[str, Path], preferences: Preferences) -> None:

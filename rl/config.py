@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from notagen.stages.preference import DpoConfig, PreferencesConfig
+from notagen.stages.preference import DpoConfig, PreferencesConfig, RoundsConfig
 
 STAGE = Path(__file__).resolve().parent
 ROOT = STAGE.parent
@@ -18,4 +18,13 @@ DPO = DpoConfig(
     preferences=STAGE / "out" / "preferences.json",
     weights=ROOT / "finetune" / "runs" / "demo" / "best",
     run_folder=STAGE / "runs" / "dpo",
+)
+
+ROUNDS = RoundsConfig(
+    weights=ROOT / "finetune" / "runs" / "demo" / "best",
+    reference_index=ROOT / "data" / "out" / "train.jsonl",
+    eval_index=ROOT / "data" / "out" / "eval.jsonl",
+    out=STAGE / "out" / "rounds",
+    # each prompt as often as pieces stand behind it
+    generate="--draw-prompts",
 )

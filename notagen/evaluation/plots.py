@@ -12,6 +12,7 @@ from matplotlib.ticker import NullFormatter, StrMethodFormatter
 from notagen.evaluation.likelihood import Row
 from notagen.features.scoring import Judged
 from notagen.foundation.files import replaced_when_done
+from notagen.metrics.figures import Figure
 from notagen.metrics.relative import Relative
 
 _COLUMNS = 4
@@ -96,6 +97,39 @@ def plot_scores(generated: Sequence[Judged], reference: Sequence[Judged], out: P
         _quiet(panel)
     panels[0].legend(fontsize=7, frameon=False)
     picture.suptitle(f"{out.stem}: cosines to the mean of real pieces, shares", fontsize=10)
+    _save(picture, out)
+
+
+def plot_course(places: Sequence[int], courses: Mapping[str, Sequence[Figure]], out: Path) -> None:
+    """Write how figures change from round to round, with their intervals, a panel each.
+
+    Args:
+        places: Of the rounds.
+        courses: Of each title the figure of each round.
+        out: A .png file, written whole or not at all.
+    """
+    rows = max(1, -(-len(courses) // _COLUMNS))
+    picture = _picture(3 * _COLUMNS, 2.1 * rows)
+    panels = np.ravel(picture.subplots(rows, _COLUMNS, squeeze=False))
+    for panel, (title, figures) in zip(panels, courses.items(), strict=False):
+        values = np.array([one.value for one in figures])
+        # a figure without an interval has none to show
+        reach = np.nan_to_num([[one.value - one.low, one.high - one.value] for one in figures])
+        panel.errorbar(
+            places,
+            values,
+            yerr=np.maximum(0, reach).T,
+            color=_COLOURS["generated"],
+            marker="o",
+            markersize=4,
+            capsize=3,
+        )
+        panel.set_title(title, fontsize=8)
+        panel.set_xticks(list(places))
+        panel.tick_params(labelsize=6)
+    for panel in panels[len(courses) :]:
+        panel.set_axis_off()
+    picture.suptitle("rounds of preference training, with 95 % intervals", fontsize=10)
     _save(picture, out)
 
 

@@ -20,7 +20,7 @@ _WANTED = {"name": str, "settings": dict, "inputs": dict}
 
 def write_result(path: Path, result: Mapping[str, Any]) -> None:
     """Write a results file, whole or not at all; what is not finite becomes null."""
-    text = json.dumps(_plain(result), ensure_ascii=False, indent=1, allow_nan=False)
+    text = json.dumps(plain(result), ensure_ascii=False, indent=1, allow_nan=False)
     write_text(path, text + "\n")
 
 
@@ -44,7 +44,7 @@ def write_pieces(path: Path, measured: Iterable[Measured]) -> None:
         | (dataclasses.asdict(piece.soundness) if piece.soundness else {})
         for piece in measured
     ]
-    write_text(path, "".join(json.dumps(_plain(line)) + "\n" for line in lines))
+    write_text(path, "".join(json.dumps(plain(line)) + "\n" for line in lines))
 
 
 def figure(facts: Mapping[str, Any] | None) -> Figure:
@@ -78,13 +78,14 @@ def read_result(path: Path) -> Result:
     return found
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 -- any JSON value
+def plain(value: Any) -> Any:  # noqa: ANN401 -- any JSON value
+    """Return figures and what holds them as JSON knows it; what is not finite becomes null."""
     if isinstance(value, Figure):
-        return _plain(value._asdict())
+        return plain(value._asdict())
     if isinstance(value, Mapping):
-        return {str(name): _plain(member) for name, member in value.items()}
+        return {str(name): plain(member) for name, member in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(member) for member in value]
+        return [plain(member) for member in value]
     if isinstance(value, float):
         return round(value, 6) if math.isfinite(value) else None
     if isinstance(value, Path):

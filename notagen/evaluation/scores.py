@@ -48,6 +48,7 @@ def validity_figures(measured: Sequence[Measured], *, seed: int) -> dict[str, Fi
         "converts": share(lambda sound: sound.converts),
         "same_notes": share(lambda sound: sound.same_notes) if asked else NOTHING,
         "has_notes": share(lambda sound: sound.n_sounding_bars > 0),
+        "valid": share(is_valid),
         "sound_header": share(lambda sound: not sound.header_problems),
         "in_range": mean_figure(
             [bool(sound and sound.in_range) for sound, _ in judged],
@@ -68,6 +69,11 @@ def validity_figures(measured: Sequence[Measured], *, seed: int) -> dict[str, Fi
             seed=seed,
         ),
     }
+
+
+def is_valid(sound: Soundness) -> bool:
+    """Return whether a piece is music that can be used as it was written."""
+    return sound.parses and sound.aligned and sound.converts and sound.n_sounding_bars > 0
 
 
 def statistics_figures(relative: Mapping[str, Relative]) -> dict[str, dict[str, Any]]:

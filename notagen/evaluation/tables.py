@@ -111,9 +111,9 @@ def _likelihood(results: Sequence[Result]) -> str:
     lines = [
         [
             shown,
-            _number(figure(row["bits_per_character"]), 3),
-            _number(common[title].bits_per_character, 3),
-            _number(common[title].of_floor, 3),
+            format_number(figure(row["bits_per_character"]), 3),
+            format_number(common[title].bits_per_character, 3),
+            format_number(common[title].of_floor, 3),
             str(row.get("context", "")),
             str(left_out),
         ]
@@ -127,7 +127,7 @@ def _likelihood(results: Sequence[Result]) -> str:
         "context, patches",
         "left out",
     ]
-    return _table(heads, lines)
+    return format_table(heads, lines)
 
 
 def _validity(results: Sequence[Result]) -> str:
@@ -144,11 +144,11 @@ def _validity(results: Sequence[Result]) -> str:
     lines = [
         ["pieces", *(str(figure(one["parses"]).n) for one in found)],
         *(
-            [words, *(_percent(figure(one.get(name))) for one in found)]
+            [words, *(format_percent(figure(one.get(name))) for one in found)]
             for name, words in _VALIDITY.items()
         ),
     ]
-    return _table(heads, lines)
+    return format_table(heads, lines)
 
 
 def _statistics(results: Sequence[Result]) -> str:
@@ -160,12 +160,13 @@ def _statistics(results: Sequence[Result]) -> str:
                 yield figure(_at(result["statistics"], name, side))
 
     lines = [
-        [name.replace("_", " "), *(_number(found, 2) for found in overlaps(name))] for name in names
+        [name.replace("_", " "), *(format_number(found, 2) for found in overlaps(name))]
+        for name in names
     ]
     if names:
         lines.insert(0, ["pieces compared", *(str(found.n) for found in overlaps(names[0]))])
     columns = [name for one in results for name in (f"within {one['name']}", "within the real")]
-    return _table(["overlap of distances between the sets with those", *columns], lines)
+    return format_table(["overlap of distances between the sets with those", *columns], lines)
 
 
 def _features(results: Sequence[Result]) -> str:
@@ -173,7 +174,7 @@ def _features(results: Sequence[Result]) -> str:
     found = [result["features"] for result in results]
 
     def row(words: str, *path: str, digits: int = 3) -> list[str]:
-        return [words, *(_number(figure(_at(one, *path)), digits) for one in found)]
+        return [words, *(format_number(figure(_at(one, *path)), digits) for one in found)]
 
     without = [one["without_features"]["generations"] for one in found]
     bends = [_at(one, "frechet", "mle", "bend") for one in found]
@@ -197,7 +198,7 @@ def _features(results: Sequence[Result]) -> str:
         lines.append(row(words, what, "generations", *rest))
         lines.append(row(f"{words}, of real pieces", what, "reference", *rest))
     kept = [line for line in lines if any(line[1:])]
-    return _table(["distances", *(result["name"] for result in results)], kept)
+    return format_table(["distances", *(result["name"] for result in results)], kept)
 
 
 def format_judgements(results: Sequence[Result]) -> str:
@@ -205,7 +206,10 @@ def format_judgements(results: Sequence[Result]) -> str:
     lines = [
         [
             result["name"],
-            *(_percent(figure(result["judgements"][name])) for name in ("preferred", "told_apart")),
+            *(
+                format_percent(figure(result["judgements"][name]))
+                for name in ("preferred", "told_apart")
+            ),
             str(figure(result["judgements"]["preferred"]).n),
         ]
         for result in results
@@ -216,7 +220,7 @@ def format_judgements(results: Sequence[Result]) -> str:
         "told from real pieces",
         "answers",
     ]
-    return _table(heads, lines)
+    return format_table(heads, lines)
 
 
 def _at(facts: Mapping[str, Any], *path: str) -> Any:  # noqa: ANN401 -- what a file holds
@@ -231,7 +235,8 @@ def _set_name(inputs: Mapping[str, Any]) -> str:
     return f"{inputs['name']} ({inputs['pieces']:,} pieces)"
 
 
-def _number(found: Figure, digits: int) -> str:
+def format_number(found: Figure, digits: int) -> str:
+    """Return a figure with its interval, where it has one; empty where nothing was measured."""
     if not found.n:
         return ""
     # + 0.0: no minus before a zero
@@ -241,14 +246,16 @@ def _number(found: Figure, digits: int) -> str:
     return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
-def _percent(found: Figure) -> str:
+def format_percent(found: Figure) -> str:
+    """Return a share in per cent with its interval; empty where nothing was measured."""
     if not found.n:
         return ""
     value, low, high = (100 * part for part in found[:3])
     return f"{value:.1f} % ({low:.1f} to {high:.1f})"
 
 
-def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def format_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
     # a name may hold a bar, which would end its cell
     rows = [heads, ["---"] * len(heads), *lines]
     return "\n".join(

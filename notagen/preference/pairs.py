@@ -55,10 +55,8 @@ def choose(candidates: Iterable[Candidate], *, portion: float) -> Preferences:
     preferences = Preferences([], [])
     missing = []
     for prompt, group in _by_prompt(candidates).items():
-        # of equal rewards the name decides, so that the order of the files does not
-        best_first = sorted(group, key=lambda piece: (-piece.reward, piece.name))
-        # 0.29 of 100 is 28.999... in floating point
-        wanted = math.floor(portion * len(group) + 1e-9) or min(1, len(group) // 2)
+        best_first = _best_first(group)
+        wanted = _share(portion, group) or min(1, len(group) // 2)
         rejected = best_first[len(group) - wanted :][::-1]
         allowed = [piece for piece in best_first[: len(group) - wanted] if not piece.exclusions]
         if not allowed and portion * len(group) < 1:
@@ -83,6 +81,20 @@ def choose(candidates: Iterable[Candidate], *, portion: float) -> Preferences:
     return preferences
 
 
+def find_best(candidates: Iterable[Candidate], *, portion: float) -> list[Candidate]:
+    """Return the best pieces of each prompt that may be chosen, as new music to learn from.
+
+    Args:
+        candidates: Pieces of different names.
+        portion: Of each prompt's pieces, up to 1, rounded down; fewer where fewer may be chosen.
+    """
+    best: list[Candidate] = []
+    for group in _by_prompt(candidates).values():
+        allowed = [piece for piece in _best_first(group) if not piece.exclusions]
+        best += allowed[: _share(portion, group)]
+    return best
+
+
 def draw_partners(preferences: Preferences, *, seed: Sequence[int]) -> list[Candidate]:
     """Return a rejected piece for each chosen one, in their order: of its prompt, each piece once.
 
@@ -94,6 +106,16 @@ def draw_partners(preferences: Preferences, *, seed: Sequence[int]) -> list[Cand
         for prompt, group in _by_prompt(preferences.rejected).items()
     }
     return [left[piece.prompt].pop() for piece in preferences.chosen]
+
+
+def _best_first(pieces: Iterable[Candidate]) -> list[Candidate]:
+    # of equal rewards the name decides, so that the order of the files does not
+    return sorted(pieces, key=lambda piece: (-piece.reward, piece.name))
+
+
+def _share(portion: float, group: Sequence[Candidate]) -> int:
+    # 0.29 of 100 is 28.999... in floating point
+    return math.floor(portion * len(group) + 1e-9)
 
 
 def _by_prompt(pieces: Iterable[Candidate]) -> dict[Labels | None, Sequence[Candidate]]:

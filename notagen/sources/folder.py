@@ -22,7 +22,11 @@ _MIDI_LOSES = (
 
 
 def folder_pieces(
-    folder: Path, metadata: Path | None = None, *, labels: Mapping[str, str] | None = None
+    folder: Path,
+    metadata: Path | None = None,
+    *,
+    labels: Mapping[str, str] | None = None,
+    only_listed: bool = False,
 ) -> list[SourcePiece]:
     """Return the scores below a folder, sorted by path; hidden ones are passed over.
 
@@ -34,6 +38,7 @@ def folder_pieces(
             known of it (see `read_metadata`). A file without a `work` is a work of its own; so is
             each tune of it.
         labels: Composer, period or instrumentation of the pieces whose metadata does not name it.
+        only_listed: Whether files that the metadata does not list are passed over.
 
     Raises:
         MissingInputError: If the folder or the metadata file is not there.
@@ -52,10 +57,12 @@ def folder_pieces(
     files = [path for path in files if not any(part.startswith(".") for part in path.parts)]
     if not files:
         raise InputError(f"{folder}: found no {' or '.join(_SUFFIXES)} file, wanted some")
+    known = read_metadata(metadata, set(map(str, files))) if metadata else {}
+    if only_listed:
+        files = [path for path in files if str(path) in known]
     n_midi = sum(path.suffix.lower() in (".mid", ".midi") for path in files)
     if n_midi:
         _logger.warning(_MIDI_LOSES, n_midi)
-    known = read_metadata(metadata, set(map(str, files))) if metadata else {}
     named = [piece for path in files for piece in _tunes(folder, path)]
     ids = unique_ids(name for name, _, _ in named)
     pieces = []

@@ -91,6 +91,8 @@ class DataConfig:
     metadata: Path | None = None
     """JSONL file about the files of `folder`: path, composer, period, instrumentation, work, ...;
     of the public collections, only the scores that it lists are taken."""
+    only_listed: bool = False
+    """Take only the scores of `folder` that the metadata lists."""
     period: str = ""
     """Period of the scores in `folder`, such as `Romantic`, where the metadata names none."""
     composer: str = ""
@@ -130,6 +132,8 @@ class DataConfig:
                 f"folder, period, composer and instrumentation go with the source 'folder', got "
                 f"{self.source!r}"
             )
+        if self.only_listed and not (self.folder and self.metadata):
+            raise ValueError("only_listed goes with folder and metadata, got one or none of them")
         if self.source == "music21" and self.metadata:
             raise ValueError("metadata goes with another source, which it describes, got 'music21'")
         if not 0 < self.eval_share < 1:

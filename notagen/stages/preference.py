@@ -1,6 +1,7 @@
-"""The settings of rl/1_preferences.py and 2_train-dpo.py."""
+"""The settings of the scripts of `rl/`."""
 
 import math
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +25,8 @@ class PreferencesConfig:
     reference_features: Path
     """The same of the real pieces that they are scored against, and may be no copies of."""
     out: Path
-    """Receives preferences.json, the chosen and the rejected texts, and preferences.jsonl, a line
-    about each piece."""
+    """Receives preferences.json, the chosen and the rejected texts; preferences.jsonl, a line about
+    each piece; and kept.jsonl, the best pieces, for data/0_fetch.py."""
     reference_index: Path | None = None
     """Index of the real pieces that count, with their prompts; None for `prompts.jsonl` beside the
     features, or, where there is none, all pieces without prompts."""
@@ -37,6 +38,9 @@ class PreferencesConfig:
     share of its bars that are new; or a JSONL file with `name` and `reward` of each piece."""
     portion: float = 0.1
     """Share of each prompt's pieces that is chosen, and as many are rejected."""
+    kept_portion: float = 0.5
+    """Share of each prompt's pieces, the best that may be chosen, that kept.jsonl lists as new
+    music to learn from."""
     shrinkage: float = SHRINKAGE
     """Pieces of the wider group that the mean of a prompt's real pieces is mixed with."""
     workers: int = -1
@@ -46,6 +50,8 @@ class PreferencesConfig:
         check_fields(self)
         if not 0 < self.portion <= 0.5:
             raise ValueError(f"portion must be > 0 and at most 0.5, got {self.portion}")
+        if not 0 < self.kept_portion <= 1:
+            raise ValueError(f"kept_portion must be > 0 and at most 1, got {self.kept_portion}")
         if not 0 <= self.shrinkage < math.inf:
             raise ValueError(f"shrinkage must be >= 0 and finite, got {self.shrinkage}")
         if self.workers < 1 and self.workers != -1:
@@ -103,3 +109,54 @@ class DpoConfig(RunConfig):
                 raise ValueError(f"{name} must be {wanted} and finite, got {getattr(self, name)}")
         if self.lora_rank is not None and self.lora_rank < 1:
             raise ValueError(f"lora_rank must be >= 1 or None, got {self.lora_rank}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundsConfig:
+    """Settings of rl/run_rounds.py."""
+
+    weights: Path
+    """Fine-tuned weights that the first round begins with."""
+    reference_index: Path
+    """Index of the real pieces that generations are scored against, and may be no copies of."""
+    eval_index: Path
+    """Index of real pieces that nothing was learned from, which the rounds are measured by."""
+    out: Path
+    """Receives a folder for each round, rounds.jsonl and rounds.png."""
+    rounds: int = 3
+    """Rounds of training. What the weights of the last one write is measured too, so that the table
+    has one column more; with a higher number the same command goes on."""
+    samples: int = 200
+    """Pieces that each round writes."""
+    seed: int = 0
+    """Of the first round's pieces and training; the next ones count on from it."""
+    generate: str = ""
+    """More flags for inference/generate.py, behind an equals sign: `--generate="--num-bars 32"`."""
+    extract: str = ""
+    """More flags for clamp_features/3_extract.py."""
+    choose: str = ""
+    """More flags for 1_preferences.py."""
+    train: str = ""
+    """More flags for 2_train-dpo.py."""
+    launcher: str = ""
+    """What starts the scripts that several processes can share, such as `accelerate launch
+    --multi_gpu --mixed_precision bf16`; empty for this Python, in one process."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        for name, least in (("rounds", 1), ("samples", 2), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be >= {least}, got {getattr(self, name)}")
+        for name in ("generate", "extract", "choose", "train", "launcher"):
+            try:
+                shlex.split(getattr(self, name))
+            except ValueError as error:
+                raise ValueError(f"{name} must be flags, got {error}") from error
+
+    def folder(self, number: int) -> Path:
+        """Return the folder of a round, from 0."""
+        return self.out / f"round-{number}"
+
+    def weights_of(self, number: int) -> Path:
+        """Return the weights that write a round's pieces."""
+        return self.folder(number - 1) / "dpo" / "last" if number else self.weights

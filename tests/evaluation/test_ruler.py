@@ -32,7 +32,7 @@ from tests.evaluation.written import (
 COPIES = 40
 SHARES = (
     *("parses", "aligned", "converts", "same_notes", "sound_header", "in_range", "no_loop"),
-    "finished",
+    *("finished", "valid"),
 )
 STEPS = {"pitch_class_transitions", "pitch_interval"}
 PITCHES = {"pitch_count", "pitch_class_histogram", "pitch_range"} | STEPS
@@ -159,12 +159,17 @@ def test_music21_reads_the_same_notes_of_real_pieces(
     ("spoil", "lost", "moved", "untouched"),
     [
         (damage.shuffle_bars, set(), {"pitch_interval", COPIED}, {"pitch_count", "pitch_range"}),
-        (damage.lengthen_bar, {"aligned"}, {"bar_alignment_error"}, {"pitch_count", "pitch_range"}),
+        (
+            damage.lengthen_bar,
+            {"aligned", "valid"},
+            {"bar_alignment_error"},
+            {"pitch_count", "pitch_range"},
+        ),
         (damage.lose_voice_line, {"sound_header"}, set(), PITCHES | TIMES | COUNTS | {FRECHET}),
         (
             damage.shuffle_voices,
             set(),
-            {"aligned", "bar_alignment_error", "pitch_interval", COPIED, "distinct_bars"},
+            {"aligned", "valid", "bar_alignment_error", "pitch_interval", COPIED, "distinct_bars"},
             {"pitch_range"},
         ),
         (

@@ -62,6 +62,7 @@ def test_shares_are_of_all_pieces_and_parts_of_their_bars_and_notes() -> None:
         "converts": 3 / 4,
         "same_notes": 2 / 4,
         "has_notes": 3 / 4,
+        "valid": 1 / 4,
         "sound_header": 2 / 4,
         "in_range": 2 / 4,
         "no_loop": 1 / 4,

@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from notagen.foundation.errors import InputError
-from notagen.preference.pairs import Candidate, choose, draw_partners
+from notagen.preference.pairs import Candidate, choose, draw_partners, find_best
 from notagen.preference.rules import Exclusion
 
 SONG = ("Romantic", "Schubert, Franz", "Art Song")
@@ -111,3 +111,10 @@ def test_partners_change_with_the_seed() -> None:
     preferences = choose(pieces(40), portion=0.5)
     drawn = {tuple(names(draw_partners(preferences, seed=[0, epoch]))) for epoch in range(5)}
     assert len(drawn) == 5
+
+
+def test_the_best_that_may_be_chosen_are_new_music() -> None:
+    found = find_best([*pieces(5, bad=(1,)), *pieces(4, QUARTET)], portion=0.5)
+    assert names(found) == [0, 2, 0, 1]
+    assert find_best(pieces(3, bad=(0, 1, 2)), portion=1) == []
+    assert len(find_best(pieces(100), portion=0.29)) == 29

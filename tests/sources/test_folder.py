@@ -163,3 +163,11 @@ def test_labels_hold_where_the_metadata_says_nothing(scores: Path) -> None:
     assert composers == ["Wolf, Hugo", *["Liszt, Franz"] * (len(files) - 1)]
     assert {piece.period for piece in pieces} == {"Romantic"}
     assert {piece.instrumentation for piece in pieces} == {None}
+
+
+def test_only_what_is_listed(scores: Path) -> None:
+    everything = [piece.id for piece in folder_pieces(scores)]
+    listed = metadata(scores, {"path": "a/movement1.mxl"}, {"path": "b/x.XML"})
+    found = folder_pieces(scores, listed, only_listed=True)
+    assert len(found) == 2 < len(everything)
+    assert found[0].source == scores / "a" / "movement1.mxl"

@@ -108,6 +108,18 @@ def test_the_best_and_the_worst_of_each_prompt(
     assert tuple(lines["choral 0"]["prompt"]) == CHORAL
     rewards = [line["reward"] for line in lines.values()]
     assert rewards == sorted(rewards, reverse=True)
+    listed = (tmp_path / "rl" / "out" / "kept.jsonl").read_text().splitlines()
+    kept = [json.loads(line) for line in listed]
+    # half of the songs and of the chorals, but the three
+    assert [Path(line["path"]).stem for line in kept] == [
+        *(f"song {place:02}" for place in range(3, 13)),
+        "choral 1",
+    ]
+    assert kept[0] == {
+        **dict(zip(("period", "composer", "instrumentation"), SONG, strict=True)),
+        "path": "standard/song 03.abc",
+        "work": "song 03",
+    }
     said = capsys.readouterr().out
     assert "22 pieces of 2 prompts; not to be chosen: 1 alignment, 1 copy, 1 repeats" in said
     assert "3 chosen, mean reward 0." in said
