@@ -40,21 +40,40 @@ def original_loss(
         one_hot: Whether patches are embedded through one-hot vectors; else our sum of rows.
         eager: Whether the layers go operation by operation; else our own.
     """
+    logits, targets = _predict(model, patches, mask[:, 1:], one_hot=one_hot, eager=eager)
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=_IGNORED)
+
+
+def original_log_prob(model: NotaGen, patches: Tensor) -> Tensor:
+    """Return the log-probability of a tune, a scalar: of all patches but the first, in nats.
+
+    Args:
+        model: Its weights are used, and its dropout while in training mode.
+        patches: (1, P, S), integers 0 to 127.
+    """
+    predicted = torch.ones(1, patches.shape[1] - 1, dtype=torch.bool, device=patches.device)
+    logits, targets = _predict(model, patches, predicted, one_hot=True, eager=True)
+    found = logits.log_softmax(-1).gather(2, targets.clamp(min=0)[..., None])[..., 0]
+    return (found * (targets != _IGNORED)).sum()
+
+
+def _predict(
+    model: NotaGen, patches: Tensor, predicted: Tensor, *, one_hot: bool, eager: bool
+) -> tuple[Tensor, Tensor]:
+    """Return the logits of all slots of the predicted patches, (N, S, 128), and targets, (N, S)."""
     patch_decoder, char_decoder = _decoders(model)
     if one_hot:
         embedded = _embed(patch_decoder, patches)
         hidden = _transform(patch_decoder.transformer, embedded, eager=eager)
     else:
         hidden = patch_decoder(patches)
-    predicted = mask[:, 1:]
     characters = patches[:, 1:][predicted].long()
     slots = torch.cat(
         [hidden[:, :-1][predicted][:, None], F.embedding(characters, char_decoder.table)], dim=1
     )
     states = _transform(char_decoder.transformer, slots, eager=eager)
     logits = F.linear(states, char_decoder.table)[:, :-1].float()
-    targets = characters.masked_fill(characters == PAD, _IGNORED)
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=_IGNORED)
+    return logits, characters.masked_fill(characters == PAD, _IGNORED)
 
 
 def original_patch(

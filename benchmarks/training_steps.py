@@ -134,17 +134,10 @@ class Bench:
 
     def peak(self, side: Side) -> float:
         """Return the MiB that two steps take beyond the model and all that was before."""
-        before = self._used()
+        before = memory_used(self.device)
         for _ in range(2):
             self.step(side)
-        return self._used() - before
-
-    def _used(self) -> float:
-        if self.device.type == "cuda":
-            return torch.cuda.max_memory_allocated() / MIB
-        # not getrusage: it counts what the process was before it became this program
-        status = Path("/proc/self/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) / 1024
+        return memory_used(self.device) - before
 
     def _autocast(self, side: Side) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=side.bf16)
@@ -163,6 +156,15 @@ class Bench:
                 )
             self._ready[key] = (model.train(), optimizer)
         return self._ready[key]
+
+
+def memory_used(device: torch.device) -> float:
+    """Return the MiB that this process has held at most, on the device or as a whole."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated() / MIB
+    # not getrusage: it counts what the process was before it became this program
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 class Benches:
