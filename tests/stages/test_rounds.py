@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -162,9 +161,6 @@ def test_a_kill_in_each_step_changes_nothing(place: Path) -> None:
 @pytest.mark.timeout(900)
 def test_a_step_left_alone_by_a_kill_ends_before_another_begins(place: Path) -> None:
     out = place / "orphan"
-    # what comes before the pieces is there
-    out.mkdir()
-    shutil.copytree(place / "whole" / "real", out / "real")
     with (place / "log").open("w") as log:
         process = subprocess.Popen(
             command(place, "orphan"), env=environment(place), stdout=log, stderr=log
