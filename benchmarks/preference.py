@@ -4,7 +4,8 @@
 
 A step is the loss of a few pairs of pieces, its gradient, clipping and AdamW. The original's way:
 policy and reference, two models, read each piece of a pair by itself in fp32, one pair after
-another, with the original's computation. Ours: the reference's log-probabilities are known before.
+another, with the original's computation. Ours: the reference's log-probabilities are known before;
+in a row of its own they are computed in each step, as in a run of one epoch.
 Each side has a process of its own; the sides take turns. On a processor one thread works and the
 process's own time is counted, on a CUDA device the clock. Memory is the peak of a process beyond
 what it held before its models.
@@ -53,12 +54,15 @@ class Side:
     bf16: bool = False
     checkpoint: bool = False
     """Whether activations are computed again in the backward pass."""
+    once: bool = False
+    """Whether the reference's figures serve one step alone, which then computes them too."""
 
 
 ORIGINAL = "policy and reference, pair by pair, fp32"
 SIDES = {
     ORIGINAL: Side(original=True),
     "ours, fp32": Side(),
+    "ours, fp32, with the reference's figures": Side(once=True),
     "ours, fp32, checkpointing": Side(checkpoint=True),
     "ours, bf16": Side(bf16=True),
     "ours, bf16, checkpointing": Side(bf16=True, checkpoint=True),
@@ -98,7 +102,7 @@ class Bench:
         else:
             learner = LearnerConfig(setting.config, BETA, PENALTY)
             self.learner = PreferenceLearner(learner, self.policy)
-            self.log_probs = [[self._log_prob(piece) for piece in pair] for pair in setting.pairs]
+            self.log_probs = self._log_probs()
             self.optimizer = make_optimizer(
                 self.policy, peak_learning_rate=LEARNING_RATE, weight_decay=0.0
             )
@@ -141,6 +145,8 @@ class Bench:
         return total
 
     def _ours(self) -> float:
+        if self.side.once:
+            self.log_probs = self._log_probs()
         pairs, total = self.setting.pairs, 0.0
         lengths = [2 * max(map(len, pair)) for pair in pairs]
         room = self.setting.patches_per_batch
@@ -156,12 +162,17 @@ class Bench:
             total += loss.item()
         return total
 
-    def _log_prob(self, piece: Patches) -> float:
-        with (
-            torch.no_grad(),
-            torch.autocast(self.device.type, torch.bfloat16, enabled=self.side.bf16),
-        ):
-            return float(self.policy.log_probs(*self._tensors([piece]), dtype=torch.float64))
+    def _log_probs(self) -> list[list[float]]:
+        """Return the log-probabilities of each pair's pieces under the policy as it is."""
+        found = []
+        for pair in self.setting.pairs:
+            with (
+                torch.no_grad(),
+                torch.autocast(self.device.type, torch.bfloat16, enabled=self.side.bf16),
+            ):
+                sums = self.policy.log_probs(*self._tensors(pair), dtype=torch.float64)
+            found.append(sums.tolist())
+        return found
 
     def _tensors(self, tunes: Sequence[Patches]) -> tuple[Tensor, Tensor]:
         mask = pad([np.ones(len(tune), dtype=np.bool_) for tune in tunes])
@@ -271,7 +282,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     sides = SIDES
     if options.quick:
-        sides = {name: side for name, side in SIDES.items() if not (side.bf16 or side.checkpoint)}
+        sides = {
+            name: side for name, side in SIDES.items() if side in (Side(original=True), Side())
+        }
     found = measure(setting, sides, options.rounds)
     lengths = [len(piece) for pair in setting.pairs for piece in pair]
     print(

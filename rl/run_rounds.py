@@ -9,203 +9,236 @@ nothing was trained on. Stopped anywhere, the same command goes on there.
 Every setting is a flag:  python run_rounds.py --help
 """
 
-import fcntl
 import json
 import logging
 import shlex
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+import tyro
 
 from notagen.evaluation.pieces import find_pieces
 from notagen.evaluation.results import plain, read_result
-from notagen.evaluation.rounds import format_rounds, plot_rounds, round_figures
+from notagen.evaluation.rounds import format_rounds, plot_rounds, real_figures, round_figures
 from notagen.features.scoring import read_reference
-from notagen.foundation.config import run_stage
+from notagen.foundation.config import load_config, run_stage
 from notagen.foundation.errors import InputError
 from notagen.foundation.features import read_features
-from notagen.foundation.files import write_text
+from notagen.foundation.files import sha256, write_text
 from notagen.foundation.lines import read_lines
+from notagen.foundation.steps import Step, hold_folder, run_step
 from notagen.model.weights import weights_sha256
 from notagen.stages.preference import RoundsConfig
 
 ROOT = Path(__file__).resolve().parents[1]
-_log = logging.getLogger(__name__)
 
 
 def main(config: RoundsConfig) -> None:
     """Run all rounds, then say what became of them."""
     logging.basicConfig(format="%(message)s", level=logging.INFO)
-    with held(config.out) as lock:
-        for step in (*real_steps(config), *writing_steps(config, 0)):
-            run(config, step, lock)
-        for number in range(config.rounds):
-            for step in (*learning_steps(config, number), *writing_steps(config, number + 1)):
-                run(config, step, lock)
-        table = write_rounds(config)
+    # what may be wrong with later steps is told before the first
+    for step in all_steps(config):
+        check_flags(step)
+    with hold_folder(config.out) as lock:
+        check_inputs(config)
+        for step in all_steps(config):
+            run_step(step, lock)
+            if step.mark.stem == "measure":
+                table = write_rounds(config)
     print(f"{table}\n\nthe figures stand in {config.out / 'rounds.jsonl'}")
 
 
-class Step(NamedTuple):
-    """A script to run to its end."""
-
-    done: Path
-    """Marks that it has come to its end; holds what it was given."""
-    script: str
-    """Path in the project."""
-    flags: dict[str, object]
-    more: str = ""
-    """The user's own flags."""
-    shared: bool = False
-    """Whether several processes can share the work."""
-
-
-def real_steps(config: RoundsConfig) -> Iterator[Step]:
-    """Yield what is done once: features of real pieces."""
-    indexes = {"reference": config.reference_index, "eval": config.eval_index}
-    for name, index in indexes.items():
-        out = config.out / "real"
-        flags: dict[str, object] = {"input": index, "out": out / name}
-        yield Step(out / f"{name}.done", "clamp_features/3_extract.py", flags, config.extract, True)
+def all_steps(config: RoundsConfig) -> Iterator[Step]:
+    """Yield the steps of all rounds; what the last weights write is measured too."""
+    for name, index in (("reference", config.reference_index), ("eval", config.eval_index)):
+        yield make_step(
+            config,
+            config.out / "real" / f"{name}.json",
+            "clamp_features/3_extract.py",
+            {"input": index, "out": config.out / "real" / name},
+            makes=config.out / "real" / name / "features.json",
+            flags=config.extract,
+        )
+    for number in range(config.rounds + 1):
+        yield from writing_steps(config, number)
+        if number < config.rounds:
+            yield from learning_steps(config, number)
 
 
 def writing_steps(config: RoundsConfig, number: int) -> Iterator[Step]:
     """Yield what shows how good a round's weights are: pieces, their features, the figures."""
     folder, weights, real = config.folder(number), config.weights_of(number), config.out / "real"
     written, features = folder / "generations", folder / "features"
-    yield Step(
-        folder / "generate.done",
+    yield make_step(
+        config,
+        folder / "generate.json",
         "inference/generate.py",
-        {
-            "weights": weights,
-            "out": written,
-            "samples": config.samples,
-            "seed": config.seed + number,
-        },
-        f"--no-show {config.generate}",
-        shared=True,
+        {"weights": weights, "out": written},
+        settings={"samples": config.samples, "seed": config.seed + number},
+        makes=written / "generations.jsonl",
+        flags=f"--no-show {config.generate}",
     )
-    yield Step(
-        folder / "extract.done",
+    yield make_step(
+        config,
+        folder / "extract.json",
         "clamp_features/3_extract.py",
         {"input": written, "out": features},
-        config.extract,
-        shared=True,
+        makes=features / "features.json",
+        flags=config.extract,
     )
-    yield Step(
-        folder / "measure.done",
+    yield make_step(
+        config,
+        folder / "measure.json",
         "evaluate/evaluate.py",
         {
-            "name": folder.name,
             "model": weights,
-            "prompts": "with",
             "reference": config.eval_index,
             "train": config.reference_index,
             "generations": written,
             "generation-features": features,
             "reference-features": real / "eval",
             "train-features": real / "reference",
-            "results": folder,
+            "results": folder / "results",
         },
+        settings={"name": folder.name, "prompts": "with"},
+        makes=config.results(number),
         # the pieces are ours, and music21 reading each back takes most of the time
-        "--no-check-notes",
+        flags="--no-check-notes",
+        shared=False,
     )
 
 
 def learning_steps(config: RoundsConfig, number: int) -> Iterator[Step]:
     """Yield what makes the next round's weights of a round's pieces: the choice, the training."""
     folder = config.folder(number)
-    yield Step(
-        folder / "choose.done",
+    preferences = folder / "preferences" / "preferences.json"
+    yield make_step(
+        config,
+        folder / "choose.json",
         "rl/1_preferences.py",
         {
             "generations": folder / "generations",
             "generation-features": folder / "features",
             "reference-features": config.out / "real" / "reference",
-            "out": folder / "preferences",
+            "out": preferences.parent,
         },
-        config.choose,
+        makes=preferences,
+        flags=config.choose,
+        shared=False,
     )
-    yield Step(
-        folder / "train.done",
+    yield make_step(
+        config,
+        folder / "train.json",
         "rl/2_train-dpo.py",
         {
             "weights": config.weights_of(number),
-            "preferences": folder / "preferences" / "preferences.json",
+            "preferences": preferences,
             "run-folder": folder / "dpo",
-            "seed": config.seed + number,
         },
-        config.train,
-        shared=True,
+        settings={"seed": config.seed + number},
+        makes=config.weights_of(number + 1),
+        flags=config.train,
     )
 
 
-def run(config: RoundsConfig, step: Step, lock: int) -> None:
-    """Run a step to its end, unless it has come there.
+def make_step(
+    config: RoundsConfig,
+    mark: Path,
+    script: str,
+    paths: Mapping[str, Path],
+    *,
+    settings: Mapping[str, int | str] | None = None,
+    makes: Path,
+    flags: str,
+    shared: bool = True,
+) -> Step:
+    """Return the step of a script; one that processes can share is started by the launcher."""
+    launcher = shlex.split(config.launcher) if shared else []
+    given = {**paths, **(settings or {})}
+    return Step(
+        name=f"{mark.parent.name}: {script}",
+        mark=mark,
+        command=[
+            *(launcher or [sys.executable]),
+            str(ROOT / script),
+            *(str(part) for name, value in given.items() for part in (f"--{name}", value)),
+        ],
+        makes=makes,
+        settings=settings or {},
+        flags=flags.strip(),
+        mixes=script == "inference/generate.py",
+    )
+
+
+def check_flags(step: Step) -> None:
+    """End with a message if a step's script does not know its flags, or they are ours to set.
 
     Raises:
-        InputError: If it fails, or has come to its end with other flags.
+        InputError: If a flag is ours to set.
     """
-    flags = [str(part) for name, value in step.flags.items() for part in (f"--{name}", value)]
-    flags += shlex.split(step.more)
-    if step.done.is_file():
-        known = json.loads(step.done.read_text(encoding="utf-8"))
-        if known != flags:
+    place = next(i for i, word in enumerate(step.command) if word.startswith(str(ROOT)))
+    script, given = Path(step.command[place]), list(step.command[place + 1 :])
+    for flag in shlex.split(step.flags):
+        if flag.split("=")[0] in given:
+            raise InputError(f"{script.name}: found the flag {flag}, which run_rounds.py sets")
+    names = {"3_extract": "EXTRACT", "1_preferences": "PREFERENCES", "2_train-dpo": "DPO"}
+    defaults = load_config(script.with_name("config.py"), names.get(script.stem, "CONFIG"))
+    tyro.cli(
+        type(defaults),
+        prog=f"run_rounds.py: {script.name}",
+        default=defaults,
+        args=[*given, *shlex.split(step.flags)],
+    )
+
+
+def check_inputs(config: RoundsConfig) -> None:
+    """Keep what the rounds began with, or see that it is still the same.
+
+    Raises:
+        InputError: If weights or indexes have another content than when the rounds began.
+    """
+    inputs = {
+        "weights": weights_sha256(config.weights),
+        "reference_index": sha256(config.reference_index),
+        "eval_index": sha256(config.eval_index),
+    }
+    file = config.out / "inputs.json"
+    if not file.is_file():
+        write_text(file, json.dumps(inputs, indent=2) + "\n")
+    known = json.loads(file.read_text(encoding="utf-8"))
+    for name, digest in inputs.items():
+        if known[name] != digest:
             raise InputError(
-                f"{step.done}: found it done with {shlex.join(known)}; wanted "
-                f"{shlex.join(flags)}, or another --out"
+                f"{name}: found {getattr(config, name)} changed since these rounds began; wanted "
+                "it as it was, or another --out"
             )
-        return
-    _log.info("%s: %s", step.done.parent.name, step.script)
-    launcher = shlex.split(config.launcher) if step.shared else []
-    command = [*(launcher or [sys.executable]), str(ROOT / step.script), *flags]
-    # the script holds the lock too: left alone by a kill of this one, it ends before another begins
-    done = subprocess.run(command, check=False, pass_fds=[lock])  # noqa: S603 -- the user's own
-    if code := done.returncode:
-        raise InputError(
-            f"{step.done.parent.name}: {step.script} ended with exit code {code}: "
-            f"{shlex.join(command)}"
-        )
-    write_text(step.done, json.dumps(flags) + "\n")
-
-
-@contextmanager
-def held(out: Path) -> Iterator[int]:
-    """Hold a folder for this run alone; yield the lock, which ends with the last that has it."""
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _log.info("%s: another run works there; waiting for the end of what it does", out)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield file.fileno()
 
 
 def write_rounds(config: RoundsConfig) -> str:
-    """Write rounds.jsonl and rounds.png; return the table."""
-    reference = read_reference(config.out / "real" / "reference")
-    lines = []
-    for number in range(config.rounds + 1):
-        folder = config.folder(number)
-        pieces = find_pieces(folder / "generations")
-        figures = round_figures(
-            read_result(folder / f"{folder.name}.json"),
-            pieces,
-            read_features(folder / "features"),
-            reference,
-        )
-        facts: dict[str, Any] = {
+    """Write rounds.jsonl and rounds.png of the rounds that are measured; return the table."""
+    real = config.out / "real"
+    reference, held_out = read_reference(real / "reference"), read_features(real / "eval")
+    lines: list[dict[str, Any]] = []
+    number = 0
+    while number <= config.rounds and config.results(number).is_file():
+        result = read_result(config.results(number))
+        pieces = find_pieces(config.folder(number) / "generations")
+        if not lines:
+            figures = real_figures(result, held_out, reference)
+            lines.append({"round": "held out", "pieces": len(held_out.names)} | figures)
+        features = read_features(config.folder(number) / "features")
+        facts = {
             "round": number,
             "pieces": len(pieces),
-            "weights_sha256": weights_sha256(config.weights_of(number)),
+            "weights_sha256": result["inputs"]["model"]["sha256"],
         }
-        lines.append(json.dumps(plain(facts | figures)))
-    write_text(config.out / "rounds.jsonl", "".join(f"{line}\n" for line in lines))
-    rounds = [line for _, line in read_lines(config.out / "rounds.jsonl")]
+        lines.append(facts | round_figures(result, pieces, features, reference))
+        number += 1
+    file = config.out / "rounds.jsonl"
+    write_text(file, "".join(f"{json.dumps(plain(line))}\n" for line in lines))
+    rounds = [line for _, line in read_lines(file)]
     plot_rounds(rounds, config.out / "rounds.png")
     return format_rounds(rounds)
 

@@ -57,6 +57,8 @@ class PieceFile:
     """Its period, composer and instrumentation; of a generated piece those that were asked for."""
     finished: bool | None = None
     """Whether the model ended it; None for pieces that no model of ours wrote."""
+    num_retries: int = 0
+    """Times that generation took something back and wrote it again."""
     num_mended: int = 0
     """Bars in which generation let voices rest, as the model found no sound ones."""
     weights_sha256: str | None = None
@@ -287,6 +289,7 @@ def _generated(folder: Path) -> Iterator[PieceFile]:
                 work=name,
                 prompt=Prompt.parse(line["prompt"]),
                 finished=bool(line["finished"]),
+                num_retries=line.get("retries", 0),
                 num_mended=len(line["mended"]),
                 weights_sha256=line.get("weights_sha256"),
             )

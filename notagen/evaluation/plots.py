@@ -100,12 +100,18 @@ def plot_scores(generated: Sequence[Judged], reference: Sequence[Judged], out: P
     _save(picture, out)
 
 
-def plot_course(places: Sequence[int], courses: Mapping[str, Sequence[Figure]], out: Path) -> None:
+def plot_course(
+    places: Sequence[int],
+    courses: Mapping[str, Sequence[Figure]],
+    levels: Mapping[str, Figure],
+    out: Path,
+) -> None:
     """Write how figures change from round to round, with their intervals, a panel each.
 
     Args:
         places: Of the rounds.
         courses: Of each title the figure of each round.
+        levels: Of each title the figure of real music, a line where there is one.
         out: A .png file, written whole or not at all.
     """
     rows = max(1, -(-len(courses) // _COLUMNS))
@@ -124,12 +130,15 @@ def plot_course(places: Sequence[int], courses: Mapping[str, Sequence[Figure]], 
             markersize=4,
             capsize=3,
         )
+        if levels[title].n:
+            panel.axhline(levels[title].value, color=_COLOURS["reference"], linestyle="--")
         panel.set_title(title, fontsize=8)
         panel.set_xticks(list(places))
         panel.tick_params(labelsize=6)
     for panel in panels[len(courses) :]:
         panel.set_axis_off()
-    picture.suptitle("rounds of preference training, with 95 % intervals", fontsize=10)
+    title = "rounds of preference training, with 95 % intervals; dashed: held-out music"
+    picture.suptitle(title, fontsize=10)
     _save(picture, out)
 
 

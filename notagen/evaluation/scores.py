@@ -17,11 +17,13 @@ def validity_figures(measured: Sequence[Measured], *, seed: int) -> dict[str, Fi
 
     `bar_alignment_error` is a share of all bars, `distinct_bars` of those that sound,
     `notes_out_of_range` of all notes whose instrument is known, `mended_bars` of the bars that our
-    models wrote. Where no instrument of a piece is known it does not count for `in_range`.
+    models wrote, each of which was begun again `retries` times. Where no instrument of a piece is
+    known it does not count for `in_range`.
     """
     found = [piece.soundness for piece in measured]
     works = [piece.piece.work for piece in measured]
     ours = [piece for piece in measured if piece.piece.finished is not None]
+    bars = [piece.soundness.n_bars if piece.soundness else 0 for piece in ours]
     asked = any(sound is not None and sound.same_notes is not None for sound in found)
 
     judged = [
@@ -63,11 +65,8 @@ def validity_figures(measured: Sequence[Measured], *, seed: int) -> dict[str, Fi
             lambda s: s.n_notes_in_known_ranges + s.n_notes_out_of_range,
         ),
         "distinct_bars": part(lambda s: s.n_distinct_bars, lambda s: s.n_sounding_bars),
-        "mended_bars": ratio_figure(
-            [piece.piece.num_mended for piece in ours],
-            [piece.soundness.n_bars if piece.soundness else 0 for piece in ours],
-            seed=seed,
-        ),
+        "mended_bars": ratio_figure([piece.piece.num_mended for piece in ours], bars, seed=seed),
+        "retries": ratio_figure([piece.piece.num_retries for piece in ours], bars, seed=seed),
     }
 
 

@@ -251,6 +251,8 @@ def format_percent(found: Figure) -> str:
     if not found.n:
         return ""
     value, low, high = (100 * part for part in found[:3])
+    if math.isnan(low):
+        return f"{value:.1f} %"
     return f"{value:.1f} % ({low:.1f} to {high:.1f})"
 
 

@@ -157,6 +157,10 @@ class RoundsConfig:
         """Return the folder of a round, from 0."""
         return self.out / f"round-{number}"
 
+    def results(self, number: int) -> Path:
+        """Return the file of a round's figures."""
+        return self.folder(number) / "results" / f"round-{number}.json"
+
     def weights_of(self, number: int) -> Path:
         """Return the weights that write a round's pieces."""
         return self.folder(number - 1) / "dpo" / "last" if number else self.weights

@@ -71,6 +71,7 @@ def test_shares_are_of_all_pieces_and_parts_of_their_bars_and_notes() -> None:
         "notes_out_of_range": 10 / 150,
         "distinct_bars": pytest.approx(15 / 28),
         "mended_bars": 0,
+        "retries": 0,
     }
 
 

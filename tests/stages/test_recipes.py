@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,24 @@ def test_each_command_is_understood(script: Path, flags: list[str]) -> None:
     assert given != config
 
 
+def test_each_command_reads_what_an_earlier_one_writes() -> None:
+    written: set[Path] = set()
+    for script, flags in commands():
+        given = dict(pairwise(flags))
+        # published weights aside, all come from these runs
+        if (name := given.get("--weights")) is not None:
+            source = (script.parent / name).resolve()
+            parents = {source, *source.parents}
+            assert parents & written, f"{script.name} --weights {name}"
+        for flag in ("--run-folder", "--out"):
+            if flag in given:
+                folder = (script.parent / given[flag]).resolve()
+                # the scripts of data/ share a folder, as they are one after the other
+                assert folder not in written or script.parent.name == "data", folder
+                written.add(folder)
+
+
 def test_all_steps_are_there() -> None:
     scripts = [f"{script.parent.name}/{script.name}" for script, _ in commands()]
-    assert scripts.count("finetune/train-gen.py") == 3
+    assert scripts.count("finetune/train-gen.py") == 4
     assert {"pretrain/train-gen.py", "rl/run_rounds.py", "data/0_fetch.py"} <= set(scripts)
