@@ -109,7 +109,9 @@ class GenerationFolder:
             **facts,
         }
         try:
-            for path in self._write_forms(name, piece, record):
+            for path in write_forms(
+                self.folder, name, piece.text, finished=piece.finished, record=record
+            ):
                 record["files"].append(path.relative_to(self.folder).as_posix())
         except ScoreError as error:
             record["error"] = " ".join(str(error).split())
@@ -121,39 +123,6 @@ class GenerationFolder:
             _log.exception("%s could not be brought into every form", name)
         self._append(record)
         return record
-
-    def _write_forms(self, name: str, piece: Generated, record: dict[str, Any]) -> Iterator[Path]:
-        """Write the forms one after the other, yielding each file; a ScoreError ends it."""
-        original = self.folder / "original" / f"{name}.abc"
-        write_text(original, piece.text)
-        yield original
-        tune = finish(piece.text, finished=piece.finished)
-        validity = check_validity(tune.abc)
-        record |= {
-            "parses": validity.parses and not tune.repairs,
-            "aligned": validity.aligned,
-            "n_bars": validity.n_bars,
-            "problems": list(validity.problems),
-            "repairs": list(tune.repairs),
-        }
-        interleaved = self.folder / "interleaved" / f"{name}.abc"
-        write_text(interleaved, tune.abc)
-        yield interleaved
-        document = abc_to_musicxml(tune.abc)
-        musicxml = self.folder / "musicxml" / f"{name}.musicxml"
-        write_text(musicxml, document)
-        record["converts"] = True
-        yield musicxml
-        midi = self.folder / "midi" / f"{name}.mid"
-        write_bytes(midi, musicxml_to_midi(document))
-        yield midi
-        standard = self.folder / "standard" / f"{name}.abc"
-        write_text(standard, tune.standard)
-        yield standard
-        for number, page in enumerate(engrave(document), start=1):
-            svg = self.folder / "svg" / f"{name}-{number}.svg"
-            write_text(svg, page)
-            yield svg
 
     def _append(self, record: dict[str, Any]) -> None:
         # one write at the file's end: lines of other processes stand before it or after
@@ -167,6 +136,53 @@ class GenerationFolder:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._lines))
         finally:
             os.close(file)
+
+
+def write_forms(
+    folder: Path, name: str, text: str, *, finished: bool, record: dict[str, Any]
+) -> Iterator[Path]:
+    """Write every form of a piece, one after the other; yield each file as it is there.
+
+    Args:
+        folder: Receives `original/`, `interleaved/`, `standard/`, `musicxml/`, `midi/`, `svg/`.
+        name: Of the files.
+        text: What a model, or somebody, wrote.
+        finished: Whether it came to its own end.
+        record: Receives what is found of it: whether it parses, its bars, its problems.
+
+    Raises:
+        ScoreError: If a form cannot be made; those before it stand.
+    """
+    original = folder / "original" / f"{name}.abc"
+    write_text(original, text)
+    yield original
+    tune = finish(text, finished=finished)
+    validity = check_validity(tune.abc)
+    record |= {
+        "parses": validity.parses and not tune.repairs,
+        "aligned": validity.aligned,
+        "n_bars": validity.n_bars,
+        "problems": list(validity.problems),
+        "repairs": list(tune.repairs),
+    }
+    interleaved = folder / "interleaved" / f"{name}.abc"
+    write_text(interleaved, tune.abc)
+    yield interleaved
+    document = abc_to_musicxml(tune.abc)
+    musicxml = folder / "musicxml" / f"{name}.musicxml"
+    write_text(musicxml, document)
+    record["converts"] = True
+    yield musicxml
+    midi = folder / "midi" / f"{name}.mid"
+    write_bytes(midi, musicxml_to_midi(document))
+    yield midi
+    standard = folder / "standard" / f"{name}.abc"
+    write_text(standard, tune.standard)
+    yield standard
+    for number, page in enumerate(engrave(document), start=1):
+        svg = folder / "svg" / f"{name}-{number}.svg"
+        write_text(svg, page)
+        yield svg
 
 
 def best_piece(records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:

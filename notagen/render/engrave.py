@@ -1,6 +1,11 @@
 """Sheet music: MusicXML to pages of SVG."""
 
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import verovio
 
 from notagen.foundation.limits import limited
 from notagen.notation.toolkit import loaded, parse_score
@@ -34,6 +39,20 @@ _OPTIONS = {
 }
 
 
+_WITHOUT_FONTS = {"smuflTextFont": "none", "fontTextLiberation": False}
+
+
+class Played(NamedTuple):
+    """An engraved score, and when its notes sound."""
+
+    pages: list[str]
+    """SVG documents without fonts: the page that shows them brings `page_fonts`."""
+    times: list[tuple[float, str]]
+    """Seconds from the start, and the id of a bar that begins there; repeats come again."""
+    seconds: float
+    """How long it lasts."""
+
+
 @limited(120)
 def engrave(musicxml: str) -> list[str]:
     """Return the engraved score, one SVG document a page, A4 upright.
@@ -49,9 +68,39 @@ def engrave(musicxml: str) -> list[str]:
         ConversionError: If the text is no partwise MusicXML, holds no note, or could not be
             engraved in two minutes.
     """
+    return _pages(_loaded(musicxml, {}))
+
+
+@limited(120)
+def engrave_played(musicxml: str) -> Played:
+    """Return the same pages for a page that plays them, with the times of the bars.
+
+    Raises:
+        ConversionError: As `engrave`.
+    """
+    toolkit = _loaded(musicxml, _WITHOUT_FONTS)
+    pages = _pages(toolkit)
+    toolkit.renderToMIDI()  # the times are those of the MIDI
+    entries = toolkit.renderToTimemap({"includeMeasures": True})
+    times = [
+        (entry["tstamp"] / 1000, entry["measureOn"]) for entry in entries if "measureOn" in entry
+    ]
+    return Played(pages, times, entries[-1]["tstamp"] / 1000 if entries else 0.0)
+
+
+def page_fonts() -> str:
+    """Return the style sheet with the fonts that pages without fonts need, nothing to fetch."""
+    data = Path(verovio.__file__).parent / "data"
+    return "".join((data / f"{font}.css").read_text() for font in ("Leipzig", "Liberation"))
+
+
+def _loaded(musicxml: str, options: Mapping[str, object]) -> verovio.toolkit:
     staves = _count_staves(parse_score(musicxml))
     size = next((size for most, size in _SIZES.items() if staves <= most), _SMALLEST_SIZE)
-    toolkit = loaded(musicxml, {**_OPTIONS, "unit": size})
+    return loaded(musicxml, {**_OPTIONS, "unit": size, **options})
+
+
+def _pages(toolkit: verovio.toolkit) -> list[str]:
     return [toolkit.renderToSVG(page) for page in range(1, toolkit.getPageCount() + 1)]
 
 

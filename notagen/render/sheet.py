@@ -22,6 +22,7 @@ from notagen.foundation.lines import read_lines
 from notagen.notation.midi import musicxml_to_midi
 from notagen.notation.toolkit import parse_score
 from notagen.render.audio import audio
+from notagen.render.drawings import Drawings
 from notagen.render.engrave import engrave
 
 Choice = TypeVar("Choice")
@@ -33,19 +34,6 @@ _PREFERENCES = {"A much": 2, "A": 1, "none": 0, "B": -1, "B much": -2, None: Non
 _GUESSES = ("A", "B", "unknown", None)
 _MOST = 1e15
 """More than any number of seconds, or of milliseconds since 1970."""
-
-# all of an engraved page that enters the sheet; nothing else is let through
-_SVG = "{http://www.w3.org/2000/svg}"
-_LINK = "{http://www.w3.org/1999/xlink}href"
-_TAGS = {"svg", "g", "use", "path", "polygon", "polyline", "rect", "ellipse", "text", "tspan"}
-_ATTRIBUTES = {
-    *("viewBox", "transform", "d", "points", "x", "y", "width", "height", "cx", "cy", "rx", "ry"),
-    *("fill", "fill-opacity", "stroke", "stroke-width", "stroke-linecap", "stroke-linejoin"),
-    *("stroke-dasharray", "stroke-opacity", "color", "text-anchor"),
-    *("font-family", "font-size", "font-style", "font-weight"),
-}
-_CLASSES = {"ending", "fing", "reh", "tempo", "dir", "dynam", "mNum", "label", "placeholder"}
-"""Those with a look of their own."""
 
 
 class Pair(NamedTuple):
@@ -88,37 +76,6 @@ class _Piece(NamedTuple):
     """MP3."""
 
 
-class _Drawings:
-    """Engraved pages as one HTML document holds them: fonts and glyphs of all pages only once."""
-
-    def __init__(self) -> None:
-        self.fonts: dict[str, None] = {}
-        self._glyphs: dict[str, str] = {}
-
-    def add(self, page: str, label: str) -> str:
-        """Return an SVG page for the document: known shapes and words, no ids and no scripts."""
-        root = ET.fromstring(page)  # noqa: S314 -- drawn by verovio just now
-        glyphs = {}
-        for glyph in root.iterfind(f"{_SVG}defs/{_SVG}g"):
-            shape = "".join(path.get("d", "") for path in glyph.iter(f"{_SVG}path"))
-            glyphs[f"#{glyph.get('id')}"] = self._glyphs.setdefault(shape, f"g{len(self._glyphs)}")
-        for style in root.iter(f"{_SVG}style"):
-            if "@font-face" in (style.text or ""):
-                self.fonts[style.text or ""] = None
-        drawing = _clean(root, glyphs)
-        if drawing is None:
-            raise ConversionError(f"SVG: found <{root.tag:.40}>, wanted <svg>")
-        drawing.attrib |= {"class": "page", "role": "img", "aria-label": label}
-        return ET.tostring(drawing, encoding="unicode")
-
-    def glyphs(self) -> str:
-        """Return the shapes that the pages refer to; upside down, for fonts count upward."""
-        return "".join(
-            f'<path id="{name}" transform="scale(1,-1)" d="{html.escape(shape)}"/>'
-            for shape, name in self._glyphs.items()
-        )
-
-
 def write_sheet(
     path: Path,
     pairs: Sequence[Pair],
@@ -155,7 +112,7 @@ def write_sheet(
     # drawn from the pieces too: a seed that somebody knows tells nothing
     rng = random.Random(digest.digest())  # noqa: S311 -- lots, not secrets
     sheet = digest.hexdigest()[:12]
-    drawings = _Drawings()
+    drawings = Drawings()
     shown: list[tuple[Pair, list[_Piece]]] = []
     skipped: list[Skipped] = []
     for pair in rng.sample(pairs, len(pairs)):
@@ -262,7 +219,7 @@ def _render(
     return _Piece(pages[:max_pages], len(pages) > max_pages, sound)
 
 
-def _article(side: str, piece: _Piece, drawings: _Drawings) -> str:
+def _article(side: str, piece: _Piece, drawings: Drawings) -> str:
     pages = "".join(
         drawings.add(page, f"Score of {side}, page {number}")
         for number, page in enumerate(piece.pages, 1)
@@ -276,34 +233,7 @@ def _article(side: str, piece: _Piece, drawings: _Drawings) -> str:
     )
 
 
-def _clean(element: ET.Element, glyphs: Mapping[str, str]) -> ET.Element | None:
-    """Return a copy with known tags and attributes only; None where nothing of it is seen."""
-    tag = element.tag.removeprefix(_SVG)
-    if tag not in _TAGS:
-        return None
-    copy = ET.Element(tag)
-    for name, value in element.items():
-        if name in _ATTRIBUTES and "url" not in value:
-            copy.set(name, value)
-    kept = sorted(_CLASSES.intersection(element.get("class", "").split()))
-    if kept:
-        copy.set("class", " ".join(kept))
-    if tag == "use":
-        glyph = glyphs.get(element.get(_LINK, ""))
-        if glyph is None:
-            return None
-        copy.set("href", f"#{glyph}")
-    for child in element:
-        clean = _clean(child, glyphs)
-        if clean is not None:
-            copy.append(clean)
-    if tag in ("text", "tspan"):
-        copy.text = (element.text or "").strip("\n\r\t")
-    empty = tag in ("g", "text", "tspan") and not len(copy) and not copy.text
-    return None if empty else copy
-
-
-def _page(sheet: str, title: str, sections: Iterable[str], drawings: _Drawings) -> str:
+def _page(sheet: str, title: str, sections: Iterable[str], drawings: Drawings) -> str:
     """Fill the template; its policy lets nothing run or load but what stands in it."""
     template = _TEMPLATE.read_text(encoding="utf-8")
     fonts = "\n".join(drawings.fonts)
