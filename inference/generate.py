@@ -4,6 +4,7 @@ On one processor or GPU:  python generate.py
 On several:               accelerate launch --multi_gpu generate.py
 The best of eight each:   python generate.py --candidates 8
 What it can be asked for: python generate.py --list-prompts
+A piece of the page again: python generate.py --repeat generation.json
 Every setting is a flag:  python generate.py --help
 
 A run that was stopped goes on when the same command is given again.
@@ -33,6 +34,7 @@ from notagen.exports import GenerationFolder, best_piece
 from notagen.features.scoring import PROMPTS, read_reference
 from notagen.features.weights import encoder_file
 from notagen.foundation.config import run_stage
+from notagen.foundation.errors import InputError
 from notagen.foundation.index import GENERATIONS
 from notagen.generation.engine import Generated, Generator
 from notagen.generation.prompt_table import (
@@ -42,6 +44,8 @@ from notagen.generation.prompt_table import (
     read_prompt_table,
 )
 from notagen.generation.prompts import Prompt
+from notagen.generation.recipe import read_recipe
+from notagen.generation.requests import Request
 from notagen.model.weights import load_model, weights_sha256
 from notagen.stages import GenerateConfig, find_device
 
@@ -62,10 +66,13 @@ def main(config: GenerateConfig) -> None:
     processes = PartialState(cpu=on_cpu, timeout=timedelta(days=100))
     torch.set_num_threads(config.threads)
     device = find_device(config.device, processes.device)
+    if config.repeat:
+        config, requests = repeated(config, config.repeat)
+    else:
+        requests = config.requests(processes.num_processes, known)
     precision = config.precision_on(device)
 
     # What each piece is to be, and which of them are there since an earlier run
-    requests = config.requests(processes.num_processes, known)
     run: dict[str, Any] = {
         "seed": config.seed,
         "weights_sha256": weights_sha256(config.weights),
@@ -143,6 +150,28 @@ def main(config: GenerateConfig) -> None:
         summarise(folder)
     if told:
         raise KeyboardInterrupt
+
+
+def repeated(config: GenerateConfig, file: Path) -> tuple[GenerateConfig, list[Request]]:
+    """Return the settings and the request of a piece that was written before.
+
+    Raises:
+        InputError: If the weights are others than those that wrote it.
+    """
+    recipe = read_recipe(file)
+    if weights_sha256(config.weights) != recipe.weights_sha256:
+        raise InputError(
+            f"{file}: found a piece of other weights than {config.weights}; wanted --weights "
+            f"{recipe.weights}"
+        )
+    settings = dataclasses.replace(
+        config,
+        seed=recipe.seed,
+        sampling=recipe.sampling,
+        precision=recipe.precision,
+        candidates=1,
+    )
+    return settings, [recipe.request]
 
 
 def recorded(

@@ -183,6 +183,9 @@ class GenerateConfig:
     """JSON lines, a piece each, or `-` for standard input. A line may give `id`, `text`, and any
     setting of a piece that is a flag here, such as `num_bars` or `key`; flags hold for the lines
     that do not."""
+    repeat: Path | None = None
+    """A `generation.json` of the page: write that piece again. Its own settings hold; of these,
+    `weights`, `out`, `device` and `threads` do."""
     list_prompts: bool = False
     """Print the prompts that the weights have learned, with the pieces behind each, and end."""
     draw_prompts: bool = False
