@@ -1,4 +1,5 @@
 # make demo         a piece by the weights that come with the project, as a page
+# make app          a local page: choose, watch, hear, keep
 # make gallery      ten of them with their sound, and docs/gallery.md
 # make walkthrough  from music21's corpus to weights of your own and their pieces, in minutes
 # make test         lint, types, floors and tests
@@ -13,10 +14,13 @@ THREADS ?= 1
 LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no \
           --dynamo_backend no --num_cpu_threads_per_process $(THREADS)
 
-.PHONY: demo gallery walkthrough test test-long lint types floors clean
+.PHONY: demo app gallery walkthrough test test-long lint types floors clean
 
 demo: $(VENV)/installed
 	cd inference && $(BIN)/python generate.py --num-bars 16
+
+app: $(VENV)/installed
+	cd gradio_app && $(BIN)/python app.py
 
 gallery: $(VENV)/installed
 	cd inference && $(BIN)/python gallery.py
@@ -46,7 +50,7 @@ lint: $(VENV)/installed-dev
 types: $(VENV)/installed-dev
 	$(BIN)/mypy
 	MYPYPATH=. $(BIN)/mypy --strict -p benchmarks
-	for stage in data pretrain finetune inference evaluate clamp_features rl weights; do (cd $$stage && $(BIN)/mypy --strict --config-file ../pyproject.toml *.py) || exit 1; done
+	for stage in data pretrain finetune inference evaluate clamp_features rl weights gradio_app; do (cd $$stage && $(BIN)/mypy --strict --config-file ../pyproject.toml *.py) || exit 1; done
 
 floors: $(VENV)/installed-dev
 	$(BIN)/lint-imports
@@ -62,4 +66,4 @@ $(VENV)/installed-dev: $(VENV)/installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) data/out pretrain/runs finetune/runs inference/out clamp_features/runs clamp_features/out rl/out rl/runs
+	rm -rf $(VENV) data/out pretrain/runs finetune/runs inference/out clamp_features/runs clamp_features/out rl/out rl/runs gradio_app/out

@@ -1,0 +1,1 @@
+"""The page: writing pieces while somebody watches, and every form of them to keep."""

@@ -1,0 +1,37 @@
+// Lights up the bar that is played, loops, and zooms: for all scores on the page, also later ones.
+(() => {
+  const barAt = (times, seconds) => {
+    let found = null;
+    for (const [start, id] of times) {
+      if (start > seconds + 0.02) break;
+      found = id;
+    }
+    return found;
+  };
+  const light = (take, seconds) => {
+    if (take.dataset.times !== take.timesText) {
+      take.timesText = take.dataset.times;
+      take.times = JSON.parse(take.timesText);
+    }
+    const id = seconds === null ? null : barAt(take.times, seconds);
+    if (id === take.lit) return;
+    take.lit = id;
+    take.querySelectorAll("g.measure.playing").forEach((bar) => bar.classList.remove("playing"));
+    if (id === null) return;
+    // the second time round, verovio adds a suffix to the ids
+    const bar = take.querySelector(`[id="${CSS.escape(id)}"], [id="${CSS.escape(id.replace(/-rend\d+$/, ""))}"]`);
+    if (!bar) return;
+    bar.classList.add("playing");
+    const place = bar.getBoundingClientRect();
+    if (place.bottom > window.innerHeight || place.top < 0) bar.scrollIntoView({ block: "center" });
+  };
+  setInterval(() => {
+    for (const audio of document.querySelectorAll(".take audio")) {
+      const take = audio.closest(".take");
+      audio.loop = take.querySelector("input.loop")?.checked ?? false;
+      light(take, audio.ended || (audio.paused && audio.currentTime === 0) ? null : audio.currentTime);
+    }
+    const zoom = document.querySelector("#zoom input[type=range]");
+    if (zoom) document.querySelectorAll(".score").forEach((score) => score.style.setProperty("--zoom", `${zoom.value}%`));
+  }, 100);
+})();

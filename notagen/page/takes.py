@@ -1,0 +1,229 @@
+"""What a session has had written: each piece in every form, to look at, to hear and to keep."""
+
+import hashlib
+import html
+import io
+import json
+import secrets
+import shutil
+import time
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from notagen.exports import GenerationFolder, write_forms
+from notagen.foundation.errors import ConversionError, InputError, ScoreError
+from notagen.foundation.files import write_bytes
+from notagen.generation.continuation import interleaved
+from notagen.generation.recipe import write_recipe
+from notagen.notation.checks import check_alignment
+from notagen.page.studio import Written
+from notagen.render.audio import audio
+from notagen.render.drawings import Drawings
+from notagen.render.engrave import Played, engrave_played
+from notagen.render.pdf import to_pdf, to_png
+
+_THUMBNAIL = 240
+"""Pixels of its width."""
+_FORMS = {
+    "interleaved": "interleaved.abc",
+    "standard": "abc",
+    "musicxml": "musicxml",
+    "midi": "mid",
+}
+MOST_CHARACTERS = 400_000
+"""Of a text that somebody edits."""
+
+
+@dataclass(frozen=True)
+class Take:
+    """A piece in every form that could be made of it."""
+
+    title: str
+    """What it is called in the list, such as `3: Romantic / Schubert, Franz / Art Song`."""
+    folder: Path
+    record: dict[str, Any]
+    """Its line of generations.jsonl."""
+    files: dict[str, Path] = field(default_factory=dict)
+    """By form: abc, interleaved.abc, musicxml, mid, pdf, wav, json, png, zip."""
+    score: float | None = None
+
+    @property
+    def error(self) -> str | None:
+        """What kept a form from being made, in one line."""
+        error: str | None = self.record["error"]
+        return error
+
+    @property
+    def abc(self) -> str:
+        """Its interleaved text, or what was written where that could not be made."""
+        path = self.files.get("interleaved.abc") or self.folder / self.record["files"][0]
+        return path.read_text(encoding="utf-8")
+
+
+class Sessions:
+    """Folders of sessions, each known to its own session alone, removed after some hours.
+
+    Args:
+        out: Holds them; made if it is not there.
+        keep_hours: After which a session's files are removed.
+    """
+
+    def __init__(self, out: Path, *, keep_hours: float) -> None:
+        self.out = out.resolve()
+        self._keep_seconds = keep_hours * 3600
+        self._secret = secrets.token_bytes(16)
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.remove_old()
+
+    def folder(self, session: str) -> Path:
+        """Return a session's folder, whose name nobody can guess."""
+        digest = hashlib.blake2b(session.encode(), key=self._secret, digest_size=16)
+        folder = self.out / digest.hexdigest()
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def remove_old(self) -> int:
+        """Remove the folders that nothing was written into for so long; return how many."""
+        removed = 0
+        for folder in self.out.iterdir():
+            if not folder.is_dir():
+                continue
+            newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+            if time.time() - newest > self._keep_seconds:
+                shutil.rmtree(folder, ignore_errors=True)
+                removed += 1
+        return removed
+
+
+def keep_written(written: Written, session: Path, number: int, soundfont: Path | None) -> Take:
+    """Bring a written piece into every form, in a new folder of the session."""
+    folder = _new_folder(session, number)
+    recipe = written.recipe
+    exports = GenerationFolder(folder, [recipe.request], recipe.run())
+    record = exports.add(written.piece)
+    write_recipe(recipe, folder / "generation.json")
+    asked = record["prompt"].splitlines()[:3]
+    title = " / ".join(
+        line.lstrip("%") for line in asked if line.startswith("%") and line != "%end"
+    )
+    return _complete(folder, record, f"{number}: {title or 'no prompt'}", written.score, soundfont)
+
+
+def keep_edited(abc: str, session: Path, number: int, soundfont: Path | None) -> Take:
+    """Bring a text that somebody wrote into every form; what is wrong is said by voice and bar.
+
+    Raises:
+        InputError: If it is too long.
+        ScoreError: If its music cannot be read, or its bars do not add up.
+    """
+    if len(abc) > MOST_CHARACTERS:
+        raise InputError(f"found {len(abc):,} characters, wanted {MOST_CHARACTERS:,} at most")
+    text = interleaved(abc)
+    if problems := check_alignment(text).problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise ConversionError(f"{problems[0]}{more}")
+    folder = _new_folder(session, number)
+    record: dict[str, Any] = {"name": f"edited_{number}", "prompt": "", "error": None, "files": []}
+    forms = write_forms(folder, record["name"], text, finished=True, record=record)
+    try:
+        record["files"] = [path.relative_to(folder).as_posix() for path in forms]
+    except ScoreError:
+        shutil.rmtree(folder)
+        raise
+    return _complete(folder, record, f"{number}: edited", None, soundfont)
+
+
+def show(take: Take) -> str:
+    """Return the score as HTML with its sound above it; titles and words are text alone.
+
+    The times of its bars stand in an attribute, from which the page's script knows which of them
+    to light up.
+    """
+    musicxml = take.files.get("musicxml")
+    if musicxml is None:
+        return f'<p class="fault">{html.escape(take.error or "nothing was written")}</p>'
+    played = engrave_played(musicxml.read_text(encoding="utf-8"))
+    sound = take.files.get("wav")
+    player = (
+        f'<audio controls preload="auto" src="/gradio_api/file={html.escape(str(sound))}"></audio>'
+        '<label><input type="checkbox" class="loop"> loop</label>'
+        if sound
+        else ""
+    )
+    return (
+        f'<section class="take" data-times="{html.escape(json.dumps(played.times))}">'
+        f'<div class="player">{player}</div>{draw(played, take.title)}</section>'
+    )
+
+
+def draw(played: Played, title: str) -> str:
+    """Return engraved pages as HTML that holds nothing but shapes and words."""
+    drawings = Drawings(f"g{secrets.token_hex(4)}-", played=True)
+    pages = "".join(
+        drawings.add(page, f"{title}, page {number}") for number, page in enumerate(played.pages, 1)
+    )
+    glyphs = f'<svg class="glyphs" aria-hidden="true"><defs>{drawings.glyphs()}</defs></svg>'
+    return f'<div class="score">{glyphs}{pages}</div>'
+
+
+def _new_folder(session: Path, number: int) -> Path:
+    folder = session / f"{number:03d}-{secrets.token_hex(4)}"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _complete(
+    folder: Path, record: dict[str, Any], title: str, score: float | None, soundfont: Path | None
+) -> Take:
+    """Add what is made for the page alone: PDF, sound, a small picture, and all in one archive."""
+    name = record["name"]
+    files = {}
+    for path in (folder / file for file in record["files"]):
+        form = _FORMS.get(path.parent.name)
+        if form == "interleaved.abc":
+            # as `standard/` has a file of the same name
+            files[form] = folder / "keep" / f"{name}.interleaved.abc"
+            files[form].parent.mkdir()
+            shutil.copyfile(path, files[form])
+        elif form:
+            files[form] = path
+    if record["error"] is None:
+        pages = [folder / file for file in record["files"] if file.startswith("svg/")]
+        texts = [page.read_text(encoding="utf-8") for page in pages]
+        files["pdf"] = folder / "pdf" / f"{name}.pdf"
+        files["wav"] = folder / "wav" / f"{name}.wav"
+        files["png"] = folder / "png" / f"{name}.png"
+        try:
+            write_bytes(files["pdf"], to_pdf(texts, title=title))
+            write_bytes(files["png"], to_png(texts[0], width=_THUMBNAIL))
+            sound = audio(files["mid"].read_bytes(), form="wav", soundfont=soundfont)
+            write_bytes(files["wav"], sound)
+        except ScoreError as error:
+            # such as a piece of rests alone, which makes no sound
+            record = record | {"error": " ".join(str(error).split())}
+            files = {form: path for form, path in files.items() if path.is_file()}
+    if (folder / "generation.json").is_file():
+        files["json"] = folder / "generation.json"
+    files["zip"] = folder / f"{name}.zip"
+    write_bytes(files["zip"], _archive(name, files))
+    return Take(title, folder, record, files, score)
+
+
+def _archive(name: str, files: dict[str, Path]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for form, path in files.items():
+            if form == "json":
+                archive.write(path, "generation.json")
+            elif form not in ("zip", "png"):
+                archive.write(path, f"{name}.{form}")
+    return content.getvalue()
+
+
+def downloads(take: Take) -> Sequence[str]:
+    """Return the files to offer, in the order in which they are wanted."""
+    order = ("pdf", "musicxml", "mid", "wav", "abc", "interleaved.abc", "json", "zip")
+    return [str(take.files[form]) for form in order if form in take.files]

@@ -1,0 +1,145 @@
+"""Pieces written while somebody watches: progress, stops, variations, and the same again."""
+
+import dataclasses
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+from notagen.exports import GenerationFolder
+from notagen.foundation.errors import InputError
+from notagen.generation.engine import Generator
+from notagen.generation.recipe import read_recipe, write_recipe
+from notagen.model.weights import load_model
+from notagen.page.orders import Order
+from notagen.page.studio import Progress, Studio, Written
+from notagen.page.takes import keep_written
+from tests.stages.launching import ROOT
+
+WEIGHTS = ROOT / "weights"
+MINI = str(WEIGHTS / "notagen-mini")
+
+
+@pytest.fixture(scope="module")
+def studio() -> Studio:
+    return Studio(
+        WEIGHTS / "clamp-mini", device=torch.device("cpu"), precision="fp32", max_seconds=120
+    )
+
+
+def order(**fields: object) -> Order:
+    known = {
+        "model": MINI,
+        "period": "Romantic",
+        "composer": "Schubert, Franz",
+        "instrumentation": "Art Song",
+        "bars": 4,
+        "seed": "3",
+    }
+    return Order(**known | fields)  # type: ignore[arg-type]
+
+
+def test_a_piece_is_watched_kept_and_made_again(studio: Studio, tmp_path: Path) -> None:
+    events = list(studio.write("me", order().recipe(max_bars=64)))
+    *progress, written = events
+    assert isinstance(written, Written)
+    assert written.piece.finished
+    # what was seen on the way is what became of it
+    assert progress
+    for event in progress:
+        assert isinstance(event, Progress)
+        assert written.piece.text.startswith(event.text)
+        assert 0 <= event.bars_done <= 4
+        assert event.bars_to_come in (None, *range(5))
+    take = keep_written(written, tmp_path, 1, None)
+    assert take.error is None
+    assert take.record["n_bars"] == 4
+    # by the file alone, the same piece to the byte
+    recipe = read_recipe(take.files["json"])
+    assert recipe.run() == written.recipe.run()
+    assert recipe.request.values() == written.recipe.request.values()
+    generator = Generator(load_model(MINI), recipe.sampling, precision=recipe.precision)
+    (again,) = generator.generate([recipe.request], seed=recipe.seed)
+    assert again.text == written.piece.text
+    folder = GenerationFolder(tmp_path / "again", [recipe.request], recipe.run())
+    assert folder.add(again)["name"] == take.record["name"]
+
+
+def test_a_stopped_piece_keeps_its_bars_and_can_be_made_again(
+    studio: Studio, tmp_path: Path
+) -> None:
+    written = None
+    for event in studio.write("me", order(bars=60).recipe(max_bars=64), variations=3):
+        if isinstance(event, Progress) and event.bars_done >= 2:
+            assert studio.stop("me")
+            assert not studio.stop("somebody else")
+        elif isinstance(event, Written):
+            assert written is None  # the other variations have not begun
+            written = event
+    assert written is not None
+    assert written.piece.reason == "stopped"
+    take = keep_written(written, tmp_path, 1, None)
+    assert take.error is None
+    assert 2 <= take.record["n_bars"] < 60
+    recipe = read_recipe(take.files["json"])
+    generator = Generator(load_model(MINI), recipe.sampling, precision=recipe.precision)
+    (again,) = generator.generate([recipe.request], seed=recipe.seed)
+    assert again.text == written.piece.text
+    assert not studio.stop("me")
+
+
+def test_variations_come_the_best_first(studio: Studio) -> None:
+    events = studio.write("me", order().recipe(max_bars=64), variations=3)
+    written = [event for event in events if isinstance(event, Written)]
+    assert sorted(one.recipe.seed for one in written) == [3, 4, 5]
+    scores = [one.score for one in written]
+    assert None not in scores
+    assert scores == sorted(scores, reverse=True)  # type: ignore[type-var]
+
+
+def test_two_sessions_write_at_once_as_each_alone(studio: Studio) -> None:
+    texts: dict[str, str] = {}
+
+    def write(seed: str) -> None:
+        for event in studio.write(seed, order(seed=seed).recipe(max_bars=64)):
+            if isinstance(event, Written):
+                texts[seed] = event.piece.text
+
+    write("3")
+    alone = texts.pop("3")
+    threads = [threading.Thread(target=write, args=(seed,)) for seed in ("3", "4")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert texts["3"] == alone
+    assert texts["4"] != alone
+
+
+def test_a_watcher_who_leaves_ends_the_piece(studio: Studio) -> None:
+    before = threading.active_count()
+    events = studio.write("me", order(bars=60).recipe(max_bars=64))
+    next(events)
+    events.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
+    assert not studio.stop("me")
+
+
+def test_weights_that_are_not_there_are_told(studio: Studio) -> None:
+    recipe = dataclasses.replace(order().recipe(max_bars=64), weights="nowhere")
+    with pytest.raises(InputError, match="nowhere"):
+        list(studio.write("me", recipe))
+
+
+def test_a_file_that_is_no_recipe_is_refused(studio: Studio, tmp_path: Path) -> None:
+    path = tmp_path / "generation.json"
+    for text in ("", "[]", "{}", '{"wishes": 3}'):
+        path.write_text(text)
+        with pytest.raises(InputError, match="found no recipe of a piece"):
+            read_recipe(path)
+    recipe = order().recipe(max_bars=64)
+    write_recipe(recipe, path)
+    path.write_text(path.read_text().replace('"top_k": 9', '"top_k": -9'))
+    with pytest.raises(InputError, match="top_k must be >= 0"):
+        read_recipe(path)
