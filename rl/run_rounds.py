@@ -178,7 +178,11 @@ def check_flags(step: Step) -> None:
     Raises:
         InputError: If a flag is ours to set.
     """
-    place = next(i for i, word in enumerate(step.command) if word.startswith(str(ROOT)))
+    place = next(
+        place
+        for place, word in enumerate(step.command)
+        if word.startswith(str(ROOT)) and word.endswith(".py")
+    )
     script, given = Path(step.command[place]), list(step.command[place + 1 :])
     for flag in shlex.split(step.flags):
         if flag.split("=")[0] in given:

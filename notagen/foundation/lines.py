@@ -1,5 +1,6 @@
 """JSON lines in, each with its number, so that a message can say where."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises:
         InputError: At a line that is no JSON object in UTF-8, naming file and line.
     """
-    with path.open(encoding="utf-8") as file, jsonlines.Reader(file) as reader:
+    # by default it takes whatever parser is installed, and these differ in what they accept
+    with path.open(encoding="utf-8") as file, jsonlines.Reader(file, loads=json.loads) as reader:
         number = 0
         while True:
             number += 1

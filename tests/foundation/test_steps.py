@@ -71,7 +71,9 @@ def test_a_step_that_makes_nothing_is_not_done(tmp_path: Path) -> None:
 
 
 HOLDER = """
-import pathlib, sys
+import pathlib, signal, sys
+# a shell's background processes are born deaf to it
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from notagen.foundation.steps import Step, hold_folder, run_step
 folder, code = pathlib.Path(sys.argv[1]), sys.argv[2]
 made = folder / "made"
