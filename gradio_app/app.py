@@ -6,6 +6,7 @@ Every setting is a flag:  python app.py --help
 """
 
 import os
+import time
 from pathlib import Path
 from threading import Thread
 
@@ -17,6 +18,7 @@ import torch
 
 from notagen.foundation.config import run_stage
 from notagen.notation.musicxml import abc_to_musicxml
+from notagen.page.actions import Actions
 from notagen.page.layout import HEAD, build_page
 from notagen.page.studio import Studio
 from notagen.page.takes import Sessions
@@ -43,15 +45,17 @@ def main(config: PageConfig) -> None:
     Thread(target=warm_up, daemon=True).start()
     sessions = Sessions(config.out, keep_hours=config.keep_hours)
     # what gradio copies lies beside the sessions, not where every user of the machine can read it
-    os.environ["GRADIO_TEMP_DIR"] = str(sessions.out / "served")
-    page = build_page(config, studio, sessions)
+    os.environ["GRADIO_TEMP_DIR"] = str(sessions.served)
+    Thread(target=remove_hourly, args=[sessions], daemon=True).start()
+    page = build_page(config, Actions(config, studio, sessions))
     page.queue(max_size=config.queue, default_concurrency_limit=8)
     page.launch(
         server_name=config.host,
         server_port=config.port,
         inbrowser=config.open_browser,
         share=False,
-        allowed_paths=[str(sessions.out)],
+        # not what was uploaded: that is handed out as a download, never shown
+        allowed_paths=[str(sessions.folders)],
         max_file_size=config.max_upload,
         footer_links=["api"],
         head=HEAD,
@@ -59,6 +63,13 @@ def main(config: PageConfig) -> None:
         show_error=True,
         ssr_mode=False,
     )
+
+
+def remove_hourly(sessions: Sessions) -> None:
+    """Remove old files every hour, also while nobody comes."""
+    while True:
+        time.sleep(3600)
+        sessions.remove_old()
 
 
 def warm_up() -> None:

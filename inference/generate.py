@@ -44,8 +44,7 @@ from notagen.generation.prompt_table import (
     read_prompt_table,
 )
 from notagen.generation.prompts import Prompt
-from notagen.generation.recipe import read_recipe
-from notagen.generation.requests import Request
+from notagen.generation.recipe import Recipe, read_recipe
 from notagen.model.weights import load_model, weights_sha256
 from notagen.stages import GenerateConfig, find_device
 
@@ -67,9 +66,10 @@ def main(config: GenerateConfig) -> None:
     torch.set_num_threads(config.threads)
     device = find_device(config.device, processes.device)
     if config.repeat:
-        config, requests = repeated(config, config.repeat)
+        recipe = read_recipe(config.repeat)
+        config, requests = repeated(config, recipe), [recipe.request]
     else:
-        requests = config.requests(processes.num_processes, known)
+        recipe, requests = None, config.requests(processes.num_processes, known)
     precision = config.precision_on(device)
 
     # What each piece is to be, and which of them are there since an earlier run
@@ -137,6 +137,8 @@ def main(config: GenerateConfig) -> None:
             skip={i for i in range(len(candidates)) if i // config.candidates not in share},
             on_text=show if alone and config.show and not config.json else None,
         )
+        if recipe:
+            pieces = map(recipe.cut, pieces)
         wished = gather(pieces, config.candidates)
         bar = tqdm(total=len(share), disable=alone or not processes.is_main_process)
         for record in recorded(wished, folder, score, config.candidates, at_once=2 * batch_size):
@@ -152,26 +154,24 @@ def main(config: GenerateConfig) -> None:
         raise KeyboardInterrupt
 
 
-def repeated(config: GenerateConfig, file: Path) -> tuple[GenerateConfig, list[Request]]:
-    """Return the settings and the request of a piece that was written before.
+def repeated(config: GenerateConfig, recipe: Recipe) -> GenerateConfig:
+    """Return the settings with those of a piece that was written before.
 
     Raises:
         InputError: If the weights are others than those that wrote it.
     """
-    recipe = read_recipe(file)
     if weights_sha256(config.weights) != recipe.weights_sha256:
         raise InputError(
-            f"{file}: found a piece of other weights than {config.weights}; wanted --weights "
-            f"{recipe.weights}"
+            f"{config.repeat}: found a piece of other weights than {config.weights}; wanted "
+            f"--weights {recipe.weights}"
         )
-    settings = dataclasses.replace(
+    return dataclasses.replace(
         config,
         seed=recipe.seed,
         sampling=recipe.sampling,
         precision=recipe.precision,
         candidates=1,
     )
-    return settings, [recipe.request]
 
 
 def recorded(

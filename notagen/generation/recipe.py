@@ -14,6 +14,7 @@ from notagen.generation.header import HeaderWishes
 from notagen.generation.requests import Request
 from notagen.generation.settings import Sampling
 from notagen.model.packed import Precision
+from notagen.tokenizer.windows import split_header
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,8 @@ class Recipe:
     weights: str
     """What the weights were called where the piece was written."""
     weights_sha256: str
+    bars: int | None = None
+    """Whole bars of a piece that was stopped behind them; None for one that was not."""
 
     def run(self) -> dict[str, Any]:
         """Return what stands in the piece's line of generations.jsonl beside the request."""
@@ -38,20 +41,24 @@ class Recipe:
         }
 
     def ending_as(self, piece: Generated) -> "Recipe":
-        """Return the recipe of a piece that was stopped: it ends where that one did."""
+        """Return the recipe of a piece that was stopped: it ends with the same whole bar."""
         if piece.reason != "stopped":
             return self
-        controls = dataclasses.replace(
-            self.request.controls or Controls(), max_patches=max(1, piece.patches)
-        )
-        return dataclasses.replace(
-            self, request=dataclasses.replace(self.request, controls=controls)
-        )
+        return dataclasses.replace(self, bars=_count_bars(piece.text))
+
+    def cut(self, piece: Generated) -> Generated:
+        """Return the piece as far as the recipe goes: the rest of one that was stopped is off."""
+        if self.bars is None:
+            return piece
+        header, body = split_header(piece.text)
+        text = "".join([*header, *body[: self.bars]])
+        return dataclasses.replace(piece, text=text, finished=False, reason="stopped")
 
 
 def write_recipe(recipe: Recipe, path: Path) -> None:
     """Write a recipe as JSON."""
-    facts = {"weights": recipe.weights} | recipe.run() | recipe.request.values()
+    facts = {"weights": recipe.weights, "bars": recipe.bars}
+    facts |= recipe.run() | recipe.request.values()
     write_text(path, json.dumps(facts, indent=2) + "\n")
 
 
@@ -79,7 +86,13 @@ def read_recipe(path: Path) -> Recipe:
             precision=facts["precision"],
             weights=str(facts["weights"]),
             weights_sha256=str(facts["weights_sha256"]),
+            bars=None if facts["bars"] is None else int(facts["bars"]),
         )
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: found no recipe of a piece ({reason}), wanted one") from error
+
+
+def _count_bars(text: str) -> int:
+    """Return the number of whole bars."""
+    return sum(line.endswith("\n") for line in split_header(text)[1])

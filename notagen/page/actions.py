@@ -12,7 +12,7 @@ from notagen.foundation.errors import InputError, ScoreError
 from notagen.generation.finish import finish
 from notagen.generation.prompts import Prompt
 from notagen.notation.musicxml import abc_to_musicxml
-from notagen.page.orders import Order
+from notagen.page.orders import Order, whole
 from notagen.page.studio import Progress, Studio
 from notagen.page.takes import Sessions, Take, downloads, draw, keep_edited, keep_written, show
 from notagen.render.engrave import engrave_played
@@ -25,7 +25,7 @@ _LOOK_EVERY = 1.2
 _NO_CHANGE = gr.skip()
 
 Shown = tuple[Any, ...]
-"""Values of status, score, files, text, history, chosen, left, right, and the takes so far."""
+"""Values of status, score, files, text, history, chosen, left and right."""
 
 
 class Actions:
@@ -58,7 +58,6 @@ class Actions:
         top_p: float,
         top_k: float,
         variations: float,
-        takes: list[Take],
         request: gr.Request,
     ) -> Iterator[Shown]:
         """Write a new piece, or several variations of it, the best first."""
@@ -77,7 +76,7 @@ class Actions:
             top_p=top_p,
             top_k=top_k,
         )
-        yield from self._write(order, int(variations or 1), takes, request)
+        yield from self._write(order, variations, request)
 
     def continue_score(
         self,
@@ -92,7 +91,6 @@ class Actions:
         temperature: float,
         top_p: float,
         top_k: float,
-        takes: list[Take],
         request: gr.Request,
     ) -> Iterator[Shown]:
         """Write on behind an uploaded score, or behind the first bars of it."""
@@ -112,7 +110,7 @@ class Actions:
             opening=Path(score),
             first_bars=first_bars,
         )
-        yield from self._write(order, 1, takes, request)
+        yield from self._write(order, 1, request)
 
     def write_on(
         self,
@@ -124,11 +122,10 @@ class Actions:
         top_p: float,
         top_k: float,
         chosen: str | None,
-        takes: list[Take],
         request: gr.Request,
     ) -> Iterator[Shown]:
         """Keep the first bars of a piece and write it anew from there."""
-        take = _find(takes, chosen)
+        take = _find(self._takes(request), chosen)
         if take is None or "interleaved.abc" not in take.files:
             yield self._said("There is no piece yet to write on from.")
             return
@@ -142,87 +139,111 @@ class Actions:
             opening=take.files["interleaved.abc"],
             first_bars=first_bars,
         )
-        yield from self._write(order, 1, takes, request)
+        yield from self._write(order, 1, request)
 
-    def engrave_text(self, abc: str, takes: list[Take], request: gr.Request) -> Shown:
+    def engrave_text(self, abc: str, request: gr.Request) -> Shown:
         """Engrave a text that somebody changed; it becomes a piece of its own."""
+        session = _session(request)
         try:
             take = keep_edited(
                 abc or "",
-                self._sessions.folder(_session(request)),
-                len(takes) + 1,
+                self._sessions.folder(session),
+                self._sessions.number(session),
                 self._config.soundfont,
             )
         except (InputError, ScoreError) as error:
             return self._said(str(error))
-        takes = [*takes, take]
-        return self._shown(f"{take.title}.", take, takes)
+        self._sessions.add(session, take)
+        return self._shown(take.title, take, self._takes(request))
 
     def stop(self, request: gr.Request) -> str:
         """End the piece that is being written; it keeps the bars it has."""
         stopped = self._studio.stop(_session(request))
         return _plain("Stopping." if stopped else "Nothing is being written.")
 
-    def choose(self, chosen: str, takes: list[Take]) -> Shown:
+    def choose(self, chosen: str, request: gr.Request) -> Shown:
         """Show a piece of the history."""
+        takes = self._takes(request)
         take = _find(takes, chosen)
         if take is None:
             return self._said(f"There is no piece {chosen!r}.")
-        return self._shown(take.title, take, takes)
+        try:
+            return self._shown(_describe(take), take, takes)
+        except OSError:
+            return self._said(f"{take.title}: its files have been removed.")
 
-    def compare(self, left: str, right: str, takes: list[Take]) -> str:
+    def pick(self, place: int, request: gr.Request) -> Shown:
+        """Show a piece by its place among the pictures."""
+        pictured = [take for take in self._takes(request) if "png" in take.files]
+        chosen = pictured[place].title if 0 <= place < len(pictured) else ""
+        return self.choose(chosen, request)
+
+    def compare(self, left: str, right: str, request: gr.Request) -> str:
         """Return two pieces side by side."""
-        found = [_find(takes, name) for name in (left, right)]
-        if None in found:
+        takes = self._takes(request)
+        found = [take for name in (left, right) if (take := _find(takes, name))]
+        if len(found) < 2:
             return _plain("Choose two pieces of this session.")
-        sections = (
-            f"<section><h3>{html.escape(take.title)}</h3>{show(take)}</section>"
-            for take in found
-            if take
-        )
+        try:
+            sections = [
+                f"<section><h3>{html.escape(take.title)}</h3>{show(take)}</section>"
+                for take in found
+            ]
+        except OSError:
+            return _plain("The files of a piece have been removed.")
         return f'<div class="two">{"".join(sections)}</div>'
 
     def known(self, model: str) -> dict[Prompt, int]:
-        """Return the prompts of a model, none where they are not known."""
+        """Return the prompts of a model, none where they are not known; nothing is downloaded."""
+        if model in PUBLISHED:
+            return {}
         try:
+            self._check_model(model)
             return self._studio.known(model)
         except InputError:
             return {}
 
-    def _write(
-        self, order: Order, variations: int, takes: list[Take], request: gr.Request
-    ) -> Iterator[Shown]:
+    def _write(self, order: Order, variations: float, request: gr.Request) -> Iterator[Shown]:
         session, config = _session(request), self._config
-        takes = list(takes)
+        best: Take | None = None
         try:
             self._check_model(order.model)
-            variations = min(max(1, variations), config.max_variations)
+            count = whole("variations", variations or 1, 1, config.max_variations)
             recipe = order.recipe(max_bars=config.max_bars)
             warning = order.warning(self.known(order.model))
             yield self._said(f"{warning} Seed {recipe.seed}: the model begins.".strip())
             looked = 0.0
-            best: Take | None = None
-            for event in self._studio.write(session, recipe, variations=variations):
+            for event in self._studio.write(session, recipe, variations=count):
                 if isinstance(event, Progress):
                     score: Any = _NO_CHANGE
                     if event.bars_done and time.monotonic() - looked > _LOOK_EVERY:
-                        score = _preview(event.text) or _NO_CHANGE
                         looked = time.monotonic()
-                    said = _describe_progress(event, recipe.seed, variations)
+                        score = _preview(event.text) or _NO_CHANGE
+                    said = _describe_progress(event, recipe.seed, count)
                     yield self._line(_plain(f"{warning} {said}"), score)
                     continue
                 take = keep_written(
-                    event, self._sessions.folder(session), len(takes) + 1, config.soundfont
+                    event,
+                    self._sessions.folder(session),
+                    self._sessions.number(session),
+                    config.soundfont,
                 )
-                takes.append(take)
+                self._sessions.add(session, take)
                 best = best or take
             if best is None:
                 yield self._said("Stopped before a bar was written.")
                 return
             said = f"{warning} {_describe(best)}".strip()
-            yield self._shown(said, best, takes)
+            yield self._shown(said, best, self._takes(request))
         except (InputError, ScoreError) as error:
-            yield self._said(str(error))
+            message = str(error)
+            if order.opening:
+                # where it lies here is nobody's business
+                message = message.replace(str(order.opening), order.opening.name)
+            yield self._said(message)
+
+    def _takes(self, request: gr.Request) -> list[Take]:
+        return self._sessions.takes(_session(request))
 
     def _check_model(self, model: str) -> None:
         own = (str(self._config.weights), *PUBLISHED)
@@ -234,7 +255,7 @@ class Actions:
         return self._line(_plain(message), _NO_CHANGE)
 
     def _line(self, status: str, score: Any) -> Shown:  # noqa: ANN401 -- HTML, or no change
-        return (status, score, *[_NO_CHANGE] * 7)
+        return (status, score, *[_NO_CHANGE] * 6)
 
     def _shown(self, message: str, take: Take, takes: list[Take]) -> Shown:
         titles = [one.title for one in takes]
@@ -249,7 +270,6 @@ class Actions:
             gr.update(choices=titles, value=take.title),
             gr.update(choices=titles, value=other),
             gr.update(choices=titles, value=titles[-1]),
-            takes,
         )
 
 
@@ -282,15 +302,15 @@ def _describe_progress(progress: Progress, seed: int, variations: int) -> str:
 
 def _describe(take: Take) -> str:
     record = take.record
-    said = [f"{take.title}: {record['n_bars']} bars, seed {record['seed']}"]
-    if record["reason"] == "stopped":
-        said.append("stopped")
-    elif not record["finished"]:
-        said.append(f"cut off by {record['reason']}")
-    if record["mended"]:
-        said.append(f"voices rest in bars {', '.join(map(str, record['mended']))}")
-    if take.score is not None:
-        said.append(f"score {take.score:.3f}")
+    said = [f"{take.title}: {record['n_bars']} bars"]
+    if "seed" in record:
+        said[0] += f", seed {record['seed']}"
+        if record["reason"] == "stopped":
+            said.append("stopped")
+        elif not record["finished"]:
+            said.append(f"cut off by {record['reason']}")
+        if record["mended"]:
+            said.append(f"voices rest in bars {', '.join(map(str, record['mended']))}")
     if take.error:
         said.append(take.error)
     return "; ".join(said)

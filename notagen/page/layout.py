@@ -8,8 +8,6 @@ import gradio as gr
 
 from notagen.generation.prompts import Prompt
 from notagen.page.actions import PUBLISHED, Actions, Shown
-from notagen.page.studio import Studio
-from notagen.page.takes import Sessions, Take
 from notagen.render.engrave import page_fonts
 from notagen.sources.piece import CONVERTED_SUFFIXES, NATIVE_SUFFIXES
 from notagen.stages.page import PageConfig
@@ -25,9 +23,8 @@ _FIRST = Prompt("Romantic", "Schubert, Franz", "Art Song")
 Choices = list[tuple[str, str]]
 
 
-def build_page(config: PageConfig, studio: Studio, sessions: Sessions) -> gr.Blocks:
+def build_page(config: PageConfig, actions: Actions) -> gr.Blocks:
     """Return the page, ready to be served."""
-    actions = Actions(config, studio, sessions)
     shipped = str(config.weights)
     known = actions.known(shipped)
     first = _FIRST if _FIRST in known else max(known, key=known.__getitem__, default=None)
@@ -35,7 +32,6 @@ def build_page(config: PageConfig, studio: Studio, sessions: Sessions) -> gr.Blo
     with gr.Blocks(
         title="NotaGen", analytics_enabled=False, delete_cache=(3600, int(config.keep_hours * 3600))
     ) as page:
-        takes = gr.State([])
         gr.Markdown("# Sheet music, written here")
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
@@ -96,7 +92,7 @@ def build_page(config: PageConfig, studio: Studio, sessions: Sessions) -> gr.Blo
                         right = gr.Dropdown([], label="Right", allow_custom_value=True)
                     compare = gr.Button("Compare side by side", elem_id="compare")
                     both = gr.HTML(elem_id="both", label="Both")
-        shown = [status, score, files, text, history, chosen, left, right, takes]
+        shown = [status, score, files, text, history, chosen, left, right]
         prompt = [model, period, composer, instrumentation]
         drawing = [seed, temperature, top_p, top_k]
 
@@ -107,32 +103,31 @@ def build_page(config: PageConfig, studio: Studio, sessions: Sessions) -> gr.Blo
         }
         compose.click(
             actions.compose,
-            [*prompt, key, metre, tempo, bars, instruments, *drawing, variations, takes],
+            [*prompt, key, metre, tempo, bars, instruments, *drawing, variations],
             api_name="compose",
             **writing,
         )
         go_on.click(
             actions.continue_score,
-            [upload, more_bars, first_bars, *prompt, *drawing, takes],
+            [upload, more_bars, first_bars, *prompt, *drawing],
             api_name="continue",
             **writing,
         )
         write_on.click(
             actions.write_on,
-            [first_bars, more_bars, model, *drawing, chosen, takes],
+            [first_bars, more_bars, model, *drawing, chosen],
             api_name="write_on",
             **writing,
         )
         stop.click(actions.stop, None, status, api_name="stop", queue=False)
-        engrave.click(actions.engrave_text, [text, takes], shown, api_name="engrave")
-        chosen.input(actions.choose, [chosen, takes], shown, api_name="show")
-        compare.click(actions.compare, [left, right, takes], both, api_name="compare")
+        engrave.click(actions.engrave_text, text, shown, api_name="engrave")
+        chosen.input(actions.choose, chosen, shown, api_name="show")
+        compare.click(actions.compare, [left, right], both, api_name="compare")
 
-        def pick(takes: list[Take], event: gr.SelectData) -> Shown:
-            pictured = [take for take in takes if "png" in take.files]
-            return actions.choose(pictured[event.index].title, takes)
+        def pick(event: gr.SelectData, request: gr.Request) -> Shown:
+            return actions.pick(event.index, request)
 
-        history.select(pick, takes, shown, api_visibility="private")
+        history.select(pick, None, shown, api_visibility="private")
 
         def of_model(model: str) -> tuple[Any, Any, Any]:
             known = actions.known(model)
@@ -169,7 +164,6 @@ def build_page(config: PageConfig, studio: Studio, sessions: Sessions) -> gr.Blo
         model.input(of_model, model, [period, composer, instrumentation], **private)
         period.input(of_period, [model, period], [composer, instrumentation], **private)
         composer.input(of_composer, [model, period, composer], instrumentation, **private)
-        page.load(sessions.remove_old, api_visibility="private")
     return page
 
 

@@ -1,5 +1,6 @@
 """What somebody asks for on the page, checked, as requests."""
 
+import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -66,11 +67,11 @@ class Order:
             ScoreError: If the opening cannot be read.
         """
         seed = str(self.seed).strip() or str(secrets.randbelow(2**31))
-        if not seed.isdecimal():
+        if not (seed.isascii() and seed.isdecimal() and len(seed) < 20):
             raise InputError(f"seed: found {seed!r:.40}, wanted a whole number, or nothing")
         return Recipe(
             request=self._request(max_bars),
-            seed=_whole("seed", float(seed), 0, _LARGEST_SEED),
+            seed=whole("seed", float(seed), 0, _LARGEST_SEED),
             sampling=_sampling(self.temperature, self.top_p, self.top_k),
             precision="fp32",
             weights=self.model,
@@ -87,7 +88,7 @@ class Order:
 
     def _request(self, max_bars: int) -> Request:
         style = self.style
-        bars = None if not self.bars else _whole("bars", self.bars, 1, max_bars)
+        bars = None if not self.bars else whole("bars", self.bars, 1, max_bars)
         names = tuple(name.strip() for name in self.instruments.split(",") if name.strip())
         wishes = HeaderWishes(
             key=self.key.strip() or None,
@@ -103,7 +104,7 @@ class Order:
             raise InputError("bars: found none, wanted how many to write behind the opening")
         first = None
         if self.first_bars:
-            first = _whole("first bars", self.first_bars, 1, 10_000)
+            first = whole("first bars", self.first_bars, 1, 10_000)
         beginning = Beginning(
             **(vars(style) if style else {}), opening=self.opening, bars=bars, first_bars=first
         )
@@ -118,8 +119,13 @@ def _has_notes(text: str) -> bool:
     return any(token.kind == "note" for token in tokens(remove_counters(body)))
 
 
-def _whole(name: str, value: float, least: int, most: int) -> int:
-    if value != value or value != int(value) or not least <= value <= most:
+def whole(name: str, value: float, least: int, most: int) -> int:
+    """Return a field's value as a whole number within bounds.
+
+    Raises:
+        InputError: If it is none.
+    """
+    if not math.isfinite(value) or value != int(value) or not least <= value <= most:
         raise InputError(f"{name}: found {value:g}, wanted a whole number from {least} to {most}")
     return int(value)
 
@@ -127,7 +133,7 @@ def _whole(name: str, value: float, least: int, most: int) -> int:
 def _sampling(temperature: float, top_p: float, top_k: float) -> Sampling:
     try:
         return Sampling(
-            top_k=_whole("top-k", top_k, 0, 128),
+            top_k=whole("top-k", top_k, 0, 128),
             top_p=float(top_p),
             temperature=float(temperature),
         )

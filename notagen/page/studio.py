@@ -1,6 +1,7 @@
 """Pieces written while somebody watches: models, running pieces, and what has been written."""
 
 import dataclasses
+import math
 import queue
 import re
 import threading
@@ -57,6 +58,19 @@ class _Model(NamedTuple):
     sha256: str
 
 
+class _Run:
+    """What a session is having written, which can be stopped at any time."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self.generator: Generator | None = None
+
+    def stop(self) -> None:
+        self.stopped = True
+        if self.generator is not None:
+            self.generator.stop()
+
+
 class Studio:
     """Writes pieces for many sessions; each call has a generator of its own.
 
@@ -80,9 +94,11 @@ class Studio:
         self._precision: Precision = precision
         self._max_seconds = max_seconds
         self._models: dict[str, _Model] = {}
+        self._loading = threading.Lock()
         self._score: Score | None = None
-        self._lock = threading.Lock()
-        self._stops: dict[str, set[threading.Event]] = {}
+        self._scoring = threading.Lock()
+        self._runs: dict[str, set[_Run]] = {}
+        self._listing = threading.Lock()
 
     def known(self, weights: str) -> dict[Prompt, int]:
         """Return the pieces behind each prompt that weights have learned; empty if not known.
@@ -112,37 +128,42 @@ class Studio:
             InputError: If the weights cannot be read, or wishes contradict the prompt.
             ScoreError: If the text to begin with cannot be read.
         """
-        model = self._load(recipe.weights)
-        recipe = dataclasses.replace(recipe, weights_sha256=model.sha256, precision=self._precision)
         written: list[Written] = []
-        with self._stoppable(session) as stop:
+        # from here on it can be stopped, also while weights are read
+        with self._listed(session) as run:
+            model = self._load(recipe.weights)
+            recipe = dataclasses.replace(
+                recipe, weights_sha256=model.sha256, precision=self._precision
+            )
             for variation in range(variations):
+                if run.stopped:
+                    break
                 own = dataclasses.replace(recipe, seed=recipe.seed + variation)
-                for event in self._write_one(model.model, own, stop, variation + 1):
+                for event in self._write_one(model.model, own, run, variation + 1):
                     if isinstance(event, Progress):
                         yield event
                     else:
                         score = self._score_of(event) if variations > 1 else None
-                        written.append(Written(event, own.ending_as(event), score))
-                if stop.is_set():
-                    break
+                        own = own.ending_as(event)
+                        written.append(Written(own.cut(event), own, score))
         yield from sorted(
-            written, key=lambda one: -1.0 if one.score is None else one.score, reverse=True
+            written, key=lambda one: -math.inf if one.score is None else one.score, reverse=True
         )
 
     def stop(self, session: str) -> bool:
         """End what a session is having written; return whether there was anything."""
-        with self._lock:
-            stops = list(self._stops.get(session, ()))
-        for stop in stops:
-            stop.set()
-        return bool(stops)
+        with self._listing:
+            runs = list(self._runs.get(session, ()))
+        for run in runs:
+            run.stop()
+        return bool(runs)
 
     def _write_one(
-        self, model: NotaGen, recipe: Recipe, stop: threading.Event, variation: int
+        self, model: NotaGen, recipe: Recipe, run: _Run, variation: int
     ) -> Iterator[Progress | Generated]:
         """Yield how far a piece is, now and then, and at last the piece."""
         generator = Generator(model, recipe.sampling, precision=recipe.precision)
+        run.generator = generator
         events: queue.SimpleQueue[str | Generated | Exception | None] = queue.SimpleQueue()
 
         def work() -> None:
@@ -162,7 +183,8 @@ class Studio:
         worker.start()
         try:
             while True:
-                if stop.is_set() or time.monotonic() - start > self._max_seconds:
+                # again and again: one that comes before it begins is forgotten by then
+                if run.stopped or time.monotonic() - start > self._max_seconds:
                     generator.stop()
                 try:
                     event = events.get(timeout=_TICK)
@@ -185,10 +207,9 @@ class Studio:
         finally:
             # also where nobody waits any more
             generator.stop()
-            worker.join()
 
     def _load(self, weights: str) -> _Model:
-        with self._lock:
+        with self._loading:
             if weights not in self._models:
                 dtype = {"fp32": torch.float32, "fp16": torch.float16}.get(
                     self._precision, torch.bfloat16
@@ -197,10 +218,12 @@ class Studio:
                 while len(self._models) >= _KEPT_MODELS:
                     self._models.pop(next(iter(self._models)))
                 self._models[weights] = _Model(model, weights_sha256(weights))
+            # the one that was used last goes last
+            self._models[weights] = self._models.pop(weights)
             return self._models[weights]
 
     def _score_of(self, piece: Generated) -> float | None:
-        with self._lock:
+        with self._scoring:
             if self._score is None:
                 reference = read_reference(self._score_weights / "reference.npz")
                 self._score = load_score(self._score_weights, reference, self._device)
@@ -210,17 +233,17 @@ class Studio:
                 return None
 
     @contextmanager
-    def _stoppable(self, session: str) -> Iterator[threading.Event]:
-        stop = threading.Event()
-        with self._lock:
-            self._stops.setdefault(session, set()).add(stop)
+    def _listed(self, session: str) -> Iterator[_Run]:
+        run = _Run()
+        with self._listing:
+            self._runs.setdefault(session, set()).add(run)
         try:
-            yield stop
+            yield run
         finally:
-            with self._lock:
-                self._stops[session].discard(stop)
-                if not self._stops[session]:
-                    del self._stops[session]
+            with self._listing:
+                self._runs[session].discard(run)
+                if not self._runs[session]:
+                    del self._runs[session]
 
 
 def _bars(text: str) -> tuple[int, int | None]:

@@ -1,14 +1,18 @@
 """What a session has had written: each piece in every form, to look at, to hear and to keep."""
 
+import dataclasses
 import hashlib
 import html
 import io
 import json
 import secrets
 import shutil
+import threading
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,37 +68,62 @@ class Take:
 
 
 class Sessions:
-    """Folders of sessions, each known to its own session alone, removed after some hours.
+    """Folders and pieces of sessions, known to their own session alone, removed after some hours.
 
     Args:
-        out: Holds them; made if it is not there.
-        keep_hours: After which a session's files are removed.
+        out: Holds them and what gradio copies; made if it is not there, for its owner alone.
+        keep_hours: After which files are removed.
     """
 
     def __init__(self, out: Path, *, keep_hours: float) -> None:
-        self.out = out.resolve()
+        out = out.resolve()
+        self.folders, self.served = out / "sessions", out / "served"
         self._keep_seconds = keep_hours * 3600
         self._secret = secrets.token_bytes(16)
-        self.out.mkdir(parents=True, exist_ok=True)
+        self._takes: dict[str, list[Take]] = {}
+        self._numbers: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        for folder in (out, self.folders, self.served):
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o700)
         self.remove_old()
 
     def folder(self, session: str) -> Path:
         """Return a session's folder, whose name nobody can guess."""
         digest = hashlib.blake2b(session.encode(), key=self._secret, digest_size=16)
-        folder = self.out / digest.hexdigest()
+        folder = self.folders / digest.hexdigest()
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def number(self, session: str) -> int:
+        """Return the number of the session's next piece, each once."""
+        with self._lock:
+            self._numbers[session] += 1
+            return self._numbers[session]
+
+    def add(self, session: str, take: Take) -> None:
+        """Put a piece to those of its session."""
+        with self._lock:
+            self._takes.setdefault(session, []).append(take)
+
+    def takes(self, session: str) -> list[Take]:
+        """Return the pieces of a session, the oldest first."""
+        with self._lock:
+            return list(self._takes.get(session, ()))
+
     def remove_old(self) -> int:
-        """Remove the folders that nothing was written into for so long; return how many."""
+        """Remove what nothing was written into for so long; return how many folders."""
         removed = 0
-        for folder in self.out.iterdir():
-            if not folder.is_dir():
-                continue
-            newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
-            if time.time() - newest > self._keep_seconds:
-                shutil.rmtree(folder, ignore_errors=True)
-                removed += 1
+        for folder in (*self.folders.iterdir(), *self.served.iterdir()):
+            with suppress(FileNotFoundError):  # somebody else removes it
+                newest = max(path.stat().st_mtime for path in (folder, *folder.glob("*")))
+                if time.time() - newest > self._keep_seconds:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    removed += 1
+        with self._lock:
+            for session, takes in list(self._takes.items()):
+                if not takes[-1].folder.exists():
+                    del self._takes[session]
         return removed
 
 
@@ -104,12 +133,17 @@ def keep_written(written: Written, session: Path, number: int, soundfont: Path |
     recipe = written.recipe
     exports = GenerationFolder(folder, [recipe.request], recipe.run())
     record = exports.add(written.piece)
-    write_recipe(recipe, folder / "generation.json")
+    # by name: the folders of this machine are nobody else's business
+    named = dataclasses.replace(recipe, weights=Path(recipe.weights).name)
+    write_recipe(named, folder / "generation.json")
     asked = record["prompt"].splitlines()[:3]
     title = " / ".join(
         line.lstrip("%") for line in asked if line.startswith("%") and line != "%end"
     )
-    return _complete(folder, record, f"{number}: {title or 'no prompt'}", written.score, soundfont)
+    title = f"{number}: {title or 'no prompt'}"
+    if written.score is not None:
+        title += f", score {written.score:.3f}"
+    return _complete(folder, record, title, written.score, soundfont)
 
 
 def keep_edited(abc: str, session: Path, number: int, soundfont: Path | None) -> Take:

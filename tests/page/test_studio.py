@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -85,8 +86,21 @@ def test_a_stopped_piece_keeps_its_bars_and_can_be_made_again(
     recipe = read_recipe(take.files["json"])
     generator = Generator(load_model(MINI), recipe.sampling, precision=recipe.precision)
     (again,) = generator.generate([recipe.request], seed=recipe.seed)
-    assert again.text == written.piece.text
+    # written on to its end, and cut where it was stopped
+    assert again.finished
+    assert recipe.cut(again).text == written.piece.text
+    assert written.piece.text.endswith("\n")
     assert not studio.stop("me")
+
+
+def test_a_stop_before_the_first_bar_ends_it_too(studio: Studio) -> None:
+    events = studio.write("early", order(bars=60).recipe(max_bars=64))
+    kinds = []
+    for event in events:
+        studio.stop("early")
+        kinds.append(type(event))
+    assert len(kinds) < 12
+    assert kinds.count(Written) <= 1
 
 
 def test_variations_come_the_best_first(studio: Studio) -> None:
@@ -122,7 +136,10 @@ def test_a_watcher_who_leaves_ends_the_piece(studio: Studio) -> None:
     events = studio.write("me", order(bars=60).recipe(max_bars=64))
     next(events)
     events.close()  # type: ignore[attr-defined]
-    assert threading.active_count() == before
+    deadline = time.monotonic() + 20
+    while threading.active_count() > before:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     assert not studio.stop("me")
 
 

@@ -65,7 +65,8 @@ def test_words_reach_the_page_as_text(tmp_path: Path) -> None:
     text = text.replace("[V:1]c4", '[V:1]"^<script>alert(2)</script>"c4')
     take = keep_edited(text, tmp_path, 1, None)
     shown = show(take)
-    assert "&lt;script&gt;" in shown or "&lt;img" in shown
+    assert "&lt;script&gt;alert(2)" in shown
+    assert "&lt;img src=x" in shown
     for tag in ("<img", "<script", "<a ", "<style", "<foreignObject", 'href="http', "javascript:"):
         assert tag not in shown
     times = shown.split('data-times="')[1].split('"')[0].replace("&quot;", '"')
@@ -78,7 +79,9 @@ def test_nobody_can_guess_the_folder_of_a_session(tmp_path: Path) -> None:
     assert first.folder("x") == first.folder("x")
     assert len({first.folder("x"), first.folder("y"), second.folder("x")}) == 3
     for name in ("../../etc", "/etc", "", "a\0b"):
-        assert first.folder(name).parent == tmp_path.resolve()
+        assert first.folder(name).parent == tmp_path.resolve() / "sessions"
+    # nor list them
+    assert tmp_path.stat().st_mode & 0o077 == 0
 
 
 def test_old_sessions_are_removed(tmp_path: Path) -> None:
@@ -89,7 +92,14 @@ def test_old_sessions_are_removed(tmp_path: Path) -> None:
     before = time.time() - 3700
     for path in (old, old / "001", used):
         os.utime(path, (before, before))
-    assert sessions.remove_old() == 1
+    served = [sessions.served / name for name in ("long ago", "today")]
+    for folder in served:
+        folder.mkdir()
+        (folder / "score.pdf").touch()
+    for path in (served[0], served[0] / "score.pdf"):
+        os.utime(path, (before, before))
+    assert sessions.remove_old() == 2
+    assert [folder.exists() for folder in served] == [False, True]
     assert not old.exists()
     assert used.exists()
     assert new.exists()
@@ -101,3 +111,17 @@ def test_an_archive_holds_files_of_its_own_folder_alone(tmp_path: Path) -> None:
     for name in zipfile.ZipFile(content).namelist():
         assert "/" not in name
         assert ".." not in name
+
+
+def test_each_session_has_pieces_of_its_own(tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path, keep_hours=1)
+    assert [sessions.number(name) for name in ("a", "a", "b")] == [1, 2, 1]
+    take = keep_edited(TUNE, sessions.folder("a"), 1, None)
+    sessions.add("a", take)
+    assert sessions.takes("a") == [take]
+    assert sessions.takes("b") == []
+    before = time.time() - 3700
+    for path in (sessions.folder("a"), *sessions.folder("a").glob("*")):
+        os.utime(path, (before, before))
+    assert sessions.remove_old() == 1
+    assert sessions.takes("a") == []

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 import wave
 from collections.abc import Iterator
@@ -147,8 +148,8 @@ def test_choose_watch_hear_and_keep(page: Page, tmp_path: Path) -> None:
     assert_made_again(files["json"], files["abc"], tmp_path)
 
 
-def test_stop_keeps_the_bars_written_so_far(page: Page) -> None:
-    fill(page, Bars="60", Seed="4")
+def test_stop_keeps_the_bars_written_so_far(page: Page, tmp_path: Path) -> None:
+    fill(page, Bars="16", Seed="4")
     page.click("#compose")
     page.wait_for_selector("#score svg.page g.measure", timeout=60_000)
     page.click("#stop")
@@ -156,7 +157,9 @@ def test_stop_keeps_the_bars_written_so_far(page: Page) -> None:
     said = wait_for_piece(page)
     assert time.monotonic() - before < 30
     assert "stopped" in said
-    assert 1 <= page.locator("#score g.measure").count() < 60
+    assert 1 <= page.locator("#score g.measure").count() < 16
+    files = keep(page, tmp_path)
+    assert_made_again(files["json"], files["abc"], tmp_path)
 
 
 def test_a_song_is_continued_note_for_note(address: str, tmp_path: Path) -> None:
@@ -195,6 +198,25 @@ def test_the_api_is_named_and_gives_files(address: str, tmp_path: Path) -> None:
     text = shown[3].replace("[V:1]", "[V:1]c", 1)
     wrong = client.predict(abc=text, api_name="/engrave")
     assert "bar 1" in wrong[0]
+
+
+def test_what_is_uploaded_is_never_shown(address: str) -> None:
+    # an HTML page on the page's own address could do whatever its user can
+    boundary = "xyz"
+    body = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="x.html"\r\n'
+        f"Content-Type: text/html\r\n\r\n<script>alert(1)</script>\r\n--{boundary}--\r\n"
+    )
+    request = urllib.request.Request(  # noqa: S310
+        f"{address}/gradio_api/upload",
+        data=body.encode(),
+        headers={"Content-Type": f"multipart/form-data; boundary={boundary}"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        (path,) = json.load(answer)
+    with urllib.request.urlopen(f"{address}/gradio_api/file={path}", timeout=10) as answer:  # noqa: S310
+        assert answer.headers["Content-Disposition"].startswith("attachment")
+        assert "html" not in answer.headers["Content-Type"]
 
 
 def test_nothing_but_sessions_is_served(address: str) -> None:
