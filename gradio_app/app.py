@@ -23,7 +23,7 @@ from notagen.page.layout import HEAD, build_page
 from notagen.page.studio import Studio
 from notagen.page.takes import Sessions
 from notagen.render.engrave import engrave_played
-from notagen.stages import find_device
+from notagen.stages import find_device, find_precision
 from notagen.stages.page import PageConfig
 
 BAR = "X:1\nL:1/8\nM:4/4\nK:C\nV:1\nc8|\n"
@@ -37,7 +37,7 @@ def main(config: PageConfig) -> None:
     studio = Studio(
         config.score_weights,
         device=device,
-        precision=config.precision_on(device),
+        precision=find_precision(config.precision, device),
         max_seconds=config.max_seconds,
     )
     studio.load(str(config.weights))

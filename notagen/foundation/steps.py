@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from notagen.foundation.errors import InputError
 from notagen.foundation.files import write_text
@@ -112,9 +112,7 @@ def _run(command: Sequence[str], lock: int) -> int:
     return process.returncode
 
 
-def _spell(mark: Mapping[str, object]) -> str:
+def _spell(mark: Mapping[str, Any]) -> str:
     """Return settings and flags in one line."""
-    settings = mark["settings"]
-    assert isinstance(settings, dict)  # noqa: S101 -- as written here
-    words = [f"{name} {value}" for name, value in settings.items()]
+    words = [f"{name} {value}" for name, value in mark["settings"].items()]
     return ", ".join([*words, f"flags {mark['flags']!r}"])

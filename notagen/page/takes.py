@@ -52,7 +52,6 @@ class Take:
     """Its line of generations.jsonl."""
     files: dict[str, Path] = field(default_factory=dict)
     """By form: abc, interleaved.abc, musicxml, mid, pdf, wav, json, png, zip."""
-    score: float | None = None
 
     @property
     def error(self) -> str | None:
@@ -143,7 +142,7 @@ def keep_written(written: Written, session: Path, number: int, soundfont: Path |
     title = f"{number}: {title or 'no prompt'}"
     if written.score is not None:
         title += f", score {written.score:.3f}"
-    return _complete(folder, record, title, written.score, soundfont)
+    return _complete(folder, record, title, soundfont)
 
 
 def keep_edited(abc: str, session: Path, number: int, soundfont: Path | None) -> Take:
@@ -167,7 +166,7 @@ def keep_edited(abc: str, session: Path, number: int, soundfont: Path | None) ->
     except ScoreError:
         shutil.rmtree(folder)
         raise
-    return _complete(folder, record, f"{number}: edited", None, soundfont)
+    return _complete(folder, record, f"{number}: edited", soundfont)
 
 
 def show(take: Take) -> str:
@@ -209,9 +208,7 @@ def _new_folder(session: Path, number: int) -> Path:
     return folder
 
 
-def _complete(
-    folder: Path, record: dict[str, Any], title: str, score: float | None, soundfont: Path | None
-) -> Take:
+def _complete(folder: Path, record: dict[str, Any], title: str, soundfont: Path | None) -> Take:
     """Add what is made for the page alone: PDF, sound, a small picture, and all in one archive."""
     name = record["name"]
     files = {}
@@ -243,7 +240,7 @@ def _complete(
         files["json"] = folder / "generation.json"
     files["zip"] = folder / f"{name}.zip"
     write_bytes(files["zip"], _archive(name, files))
-    return Take(title, folder, record, files, score)
+    return Take(title, folder, record, files)
 
 
 def _archive(name: str, files: dict[str, Path]) -> bytes:

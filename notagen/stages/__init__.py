@@ -267,9 +267,7 @@ class GenerateConfig:
 
     def precision_on(self, device: "torch.device") -> "Precision":
         """Return the precision that is set, or for `auto` that of the device."""
-        if self.precision != "auto":
-            return self.precision
-        return "bf16" if device.type == "cuda" else "fp32"
+        return find_precision(self.precision, device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -344,6 +342,15 @@ class EvaluateConfig:
     def file(self, ending: str) -> Path:
         """Return where a file of these results lies, such as `.json` or `-sheet.html`."""
         return self.results / f"{self.name}{ending}"
+
+
+def find_precision(
+    name: Literal["auto", "fp32", "bf16", "fp16", "int8"], device: "torch.device"
+) -> "Precision":
+    """Return a precision by its name, or for `auto` that of the device: bf16 on CUDA, else fp32."""
+    if name != "auto":
+        return name
+    return "bf16" if device.type == "cuda" else "fp32"
 
 
 def find_device(name: str, fastest: "torch.device") -> "torch.device":

@@ -2,14 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from notagen.foundation.config import check_fields
-
-if TYPE_CHECKING:
-    import torch
-
-    from notagen.model.packed import Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +63,3 @@ class PageConfig:
     def is_local(self) -> bool:
         """Whether nobody but this machine can open the page."""
         return self.host in ("127.0.0.1", "localhost", "::1")
-
-    def precision_on(self, device: "torch.device") -> "Precision":
-        """Return the precision that is set, or for `auto` that of the device."""
-        if self.precision != "auto":
-            return self.precision
-        return "bf16" if device.type == "cuda" else "fp32"
