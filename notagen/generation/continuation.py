@@ -1,6 +1,7 @@
 """Openings: the first bars of a given piece, as text that a model goes on from."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 from notagen.foundation.errors import InputError, MissingInputError, ScoreError
@@ -132,10 +133,14 @@ def _document_to_abc(path: Path) -> str:
 
 
 def _has_a_bar_a_line(abc: str) -> bool:
-    """Tell interleaved text from voices one after the other that begin with `[V:1]` too."""
+    """Tell interleaved text from voices one after the other that begin with `[V:1]` too.
+
+    Where every line has a single voice, and each voice as many lines, it may be either; then it is
+    taken for voices.
+    """
     bars = parse_interleaved(abc).bars
-    voices = {voice for bar in bars for voice in bar}
-    if len(voices) > 1 and all(len(bar) == 1 for bar in bars):
+    lines = Counter(voice for bar in bars for voice in bar)
+    if len(lines) > 1 and all(len(bar) == 1 for bar in bars) and len(set(lines.values())) == 1:
         return False
     cells = (cell.music for bar in bars for cell in bar.values())
     return not any(token.kind == "barline" for music in cells for token in tokens(music))
