@@ -15,10 +15,12 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 import torch
+from starlette.middleware import Middleware
 
 from notagen.foundation.config import run_stage
 from notagen.notation.musicxml import abc_to_musicxml
 from notagen.page.actions import Actions
+from notagen.page.guard import Guard
 from notagen.page.layout import HEAD, build_page
 from notagen.page.studio import Studio
 from notagen.page.takes import Sessions
@@ -39,6 +41,8 @@ def main(config: PageConfig) -> None:
         device=device,
         precision=find_precision(config.precision, device),
         max_seconds=config.max_seconds,
+        at_once=config.at_once,
+        most_waiting=config.queue,
     )
     studio.load(str(config.weights))
     # the engraver's process starts while the page does
@@ -48,7 +52,7 @@ def main(config: PageConfig) -> None:
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.served)
     Thread(target=remove_hourly, args=[sessions], daemon=True).start()
     page = build_page(config, Actions(config, studio, sessions))
-    page.queue(max_size=config.queue, default_concurrency_limit=8)
+    page.queue(default_concurrency_limit=8)
     page.launch(
         server_name=config.host,
         server_port=config.port,
@@ -57,6 +61,7 @@ def main(config: PageConfig) -> None:
         # not what was uploaded: that is handed out as a download, never shown
         allowed_paths=[str(sessions.folders)],
         max_file_size=config.max_upload,
+        app_kwargs={"middleware": [Middleware(Guard, most_bytes=config.max_request)]},
         footer_links=["api"],
         head=HEAD,
         theme=gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["monospace"]),

@@ -40,6 +40,12 @@ class PublishedFile:
         return hf_hub_url(self.repository, self.file)
 
 
+def cached(published: PublishedFile) -> Path | None:
+    """Return the file's path in the hub's cache, None where it must be downloaded first."""
+    path = try_to_load_from_cache(published.repository, published.file)
+    return Path(path) if isinstance(path, str) else None
+
+
 def download(published: PublishedFile) -> Path:
     """Return the file's path in the hub's cache (`HF_HOME`), downloading what is not there.
 
@@ -50,9 +56,8 @@ def download(published: PublishedFile) -> Path:
         InputError: If the file cannot be had (no network, `HF_HUB_OFFLINE`, unknown, not public,
             no room), or what came has not the SHA-256 that the hub names. That file is removed.
     """
-    cached = try_to_load_from_cache(published.repository, published.file)
-    if isinstance(cached, str):
-        return Path(cached)
+    if path := cached(published):
+        return path
     try:
         metadata = get_hf_file_metadata(published.url)
         _download_blob(published, metadata)

@@ -17,7 +17,7 @@ from notagen.foundation.errors import InputError, MissingInputError
 from notagen.foundation.files import replaced_when_done, sha256, write_bytes, write_text
 from notagen.model.checks import check_bounds, check_tensors, one_line_if_unreadable
 from notagen.model.config import ModelConfig
-from notagen.model.hub import download
+from notagen.model.hub import cached, download
 from notagen.model.notagen import NotaGen
 from notagen.model.published import (
     PUBLISHED_MODELS,
@@ -152,6 +152,12 @@ def weights_file(path_or_name: str | Path) -> Path:
     if path.suffix not in (WEIGHTS_SUFFIX, *PUBLISHED_SUFFIXES):
         raise InputError(f"{path} is no weights file; wanted {ACCEPTED}")
     return path
+
+
+def needs_download(path_or_name: str | Path) -> bool:
+    """Return whether `weights_file` would ask the hub for the file."""
+    named = _published_model(path_or_name)
+    return named is not None and cached(named.weights) is None
 
 
 def _published_model(path_or_name: str | Path) -> PublishedModel | None:

@@ -51,8 +51,12 @@ def run_music21(path: str, file_format: str | None) -> str:
     from music21 import converter
     from music21.musicxml.m21ToXml import GeneralObjectExporter
 
-    score = converter.parse(path, format=file_format, forceSource=True, storePickle=False)
-    document = GeneralObjectExporter(score).parse().decode()
+    try:
+        score = converter.parse(path, format=file_format, forceSource=True, storePickle=False)
+        document = GeneralObjectExporter(score).parse().decode()
+    except Exception as error:  # whatever it trips over
+        kind = file_format or "score"
+        raise ConversionError(f"found no {kind} that music21 can read: {error}") from error
     # parts get random ids, and the document today's date
     ids: dict[str, str] = {}
     for match in _RANDOM_ID.finditer(document):

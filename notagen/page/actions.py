@@ -9,19 +9,19 @@ from typing import Any
 import gradio as gr
 
 from notagen.foundation.errors import InputError, ScoreError
-from notagen.generation.finish import finish
 from notagen.generation.prompts import Prompt
-from notagen.notation.musicxml import abc_to_musicxml
+from notagen.model.published import PUBLISHED_MODELS
+from notagen.model.weights import needs_download
 from notagen.page.orders import Order, whole
-from notagen.page.studio import Progress, Studio
-from notagen.page.takes import Sessions, Take, downloads, draw, keep_edited, keep_written, show
-from notagen.render.engrave import engrave_played
+from notagen.page.studio import Progress, Reading, Studio, Waiting
+from notagen.page.takes import Sessions, Take, downloads, keep_edited, keep_written
+from notagen.page.views import Growing, show
 from notagen.stages.page import PageConfig
 
-PUBLISHED = ("notagen-x", "large-finetuned", "large-rl3")
+PUBLISHED = tuple(name for name, model in PUBLISHED_MODELS.items() if model.prompted)
 """Names of published weights that take a prompt."""
-_LOOK_EVERY = 1.2
-"""Seconds between engravings of a piece that is being written."""
+_LOOK_EVERY = 1.0
+"""Seconds at least between engravings of a piece that is being written."""
 _NO_CHANGE = gr.skip()
 
 Shown = tuple[Any, ...]
@@ -195,11 +195,9 @@ class Actions:
 
     def known(self, model: str) -> dict[Prompt, int]:
         """Return the prompts of a model, none where they are not known; nothing is downloaded."""
-        if model in PUBLISHED:
-            return {}
         try:
             self._check_model(model)
-            return self._studio.known(model)
+            return {} if needs_download(model) else self._studio.known(model)
         except InputError:
             return {}
 
@@ -212,13 +210,18 @@ class Actions:
             recipe = order.recipe(max_bars=config.max_bars)
             warning = order.warning(self.known(order.model))
             yield self._said(f"{warning} Seed {recipe.seed}: the model begins.".strip())
-            looked = 0.0
+            looked, variation, growing = 0.0, 0, Growing()
             for event in self._studio.write(session, recipe, variations=count):
+                if isinstance(event, Waiting | Reading):
+                    yield self._said(f"{warning} {_describe_wait(event)}".strip())
+                    continue
                 if isinstance(event, Progress):
                     score: Any = _NO_CHANGE
+                    if event.variation != variation:
+                        variation, growing = event.variation, Growing()
                     if event.bars_done and time.monotonic() - looked > _LOOK_EVERY:
+                        score = growing.draw(event.text) or _NO_CHANGE
                         looked = time.monotonic()
-                        score = _preview(event.text) or _NO_CHANGE
                     said = _describe_progress(event, recipe.seed, count)
                     yield self._line(_plain(f"{warning} {said}"), score)
                     continue
@@ -281,14 +284,13 @@ def _find(takes: list[Take], title: str | None) -> Take | None:
     return next((take for take in takes if take.title == title), None)
 
 
-def _preview(text: str) -> str | None:
-    """Return the bars that are whole as HTML; None where they cannot be engraved yet."""
-    try:
-        musicxml = abc_to_musicxml(finish(text, finished=False).abc)
-        played = engrave_played(musicxml)
-    except ScoreError:
-        return None
-    return draw(played, "being written")
+def _describe_wait(event: Waiting | Reading) -> str:
+    if isinstance(event, Waiting):
+        pieces = "piece is" if event.before == 1 else "pieces are"
+        return f"{event.before} {pieces} before this one, which begins by itself."
+    if event.is_download:
+        return f"{event.weights} is not on this machine yet: it is being downloaded, once."
+    return f"The weights of {Path(event.weights).name} are being read."
 
 
 def _describe_progress(progress: Progress, seed: int, variations: int) -> str:

@@ -9,7 +9,6 @@ import gradio as gr
 from notagen.generation.prompts import Prompt
 from notagen.page.actions import PUBLISHED, Actions, Shown
 from notagen.render.engrave import page_fonts
-from notagen.sources.piece import CONVERTED_SUFFIXES, NATIVE_SUFFIXES
 from notagen.stages.page import PageConfig
 
 _FILES = resources.files("notagen.page")
@@ -28,7 +27,6 @@ def build_page(config: PageConfig, actions: Actions) -> gr.Blocks:
     shipped = str(config.weights)
     known = actions.known(shipped)
     first = _FIRST if _FIRST in known else max(known, key=known.__getitem__, default=None)
-    suffixes = [*NATIVE_SUFFIXES, *CONVERTED_SUFFIXES]
     with gr.Blocks(
         title="NotaGen", analytics_enabled=False, delete_cache=(3600, int(config.keep_hours * 3600))
     ) as page:
@@ -64,14 +62,15 @@ def build_page(config: PageConfig, actions: Actions) -> gr.Blocks:
                     compose = gr.Button("Compose", variant="primary", elem_id="compose")
                     stop = gr.Button("Stop", variant="stop", elem_id="stop")
                 with gr.Accordion("Continue a score", open=False):
-                    upload = gr.File(label="MusicXML, MIDI or ABC", file_types=suffixes)
+                    # of any type: telephones offer no file whose suffix they do not know
+                    upload = gr.File(label="MusicXML, MIDI or ABC")
                     first_bars = gr.Number(0, label="Keep the first bars (0: all)")
                     more_bars = gr.Number(8, label="Bars to write")
                     go_on = gr.Button("Continue the upload", elem_id="continue")
                     write_on = gr.Button("Write on from the shown piece", elem_id="write-on")
             with gr.Column(scale=3, min_width=300):
                 status = gr.HTML(elem_id="status", label="Status")
-                gr.Slider(40, 200, 100, step=10, label="Zoom, %", elem_id="zoom")
+                gr.Slider(40, 200, 100, step=10, label="Zoom, %", elem_id="zoom", interactive=True)
                 score = gr.HTML(elem_id="score", label="Score")
                 files = gr.File(label="Keep", file_count="multiple", elem_id="files")
                 with gr.Accordion("Text", open=False):
@@ -96,11 +95,8 @@ def build_page(config: PageConfig, actions: Actions) -> gr.Blocks:
         prompt = [model, period, composer, instrumentation]
         drawing = [seed, temperature, top_p, top_k]
 
-        writing: dict[str, Any] = {
-            "outputs": shown,
-            "concurrency_limit": config.at_once,
-            "concurrency_id": "model",
-        }
+        # they line up at the studio, where also one that waits can be stopped
+        writing: dict[str, Any] = {"outputs": shown, "concurrency_limit": None}
         compose.click(
             actions.compose,
             [*prompt, key, metre, tempo, bars, instruments, *drawing, variations],

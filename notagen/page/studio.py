@@ -22,12 +22,27 @@ from notagen.generation.prompts import Prompt
 from notagen.generation.recipe import Recipe
 from notagen.model.notagen import NotaGen
 from notagen.model.packed import Precision
-from notagen.model.weights import load_model, weights_sha256
+from notagen.model.weights import load_model, needs_download, weights_sha256
 
 _COUNTER = re.compile(r"^\[r:(\d+)/(\d+)\]", re.MULTILINE)
 _TICK = 0.25
 """Seconds between looks at what has been written."""
 _KEPT_MODELS = 2
+
+
+class Waiting(NamedTuple):
+    """A piece that has not begun, as others are being written."""
+
+    before: int
+    """Pieces that are written or wait before it, 1 or more."""
+
+
+class Reading(NamedTuple):
+    """A piece whose weights are not in memory yet."""
+
+    weights: str
+    is_download: bool
+    """They are fetched first, as they are not on this machine."""
 
 
 class Progress(NamedTuple):
@@ -59,9 +74,10 @@ class _Model(NamedTuple):
 
 
 class _Run:
-    """What a session is having written, which can be stopped at any time."""
+    """What a session is having written, which can be stopped at any time, also while it waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, session: str) -> None:
+        self.session = session
         self.stopped = False
         self.generator: Generator | None = None
 
@@ -79,6 +95,8 @@ class Studio:
         device: Of all models.
         precision: Of the weights that write.
         max_seconds: A piece is stopped after so many.
+        at_once: Calls that write at the same time; others wait in the order in which they came.
+        most_waiting: More than so many are refused.
     """
 
     def __init__(
@@ -88,17 +106,22 @@ class Studio:
         device: torch.device,
         precision: Precision,
         max_seconds: float,
+        at_once: int,
+        most_waiting: int,
     ) -> None:
         self._score_weights = score_weights
         self._device = device
         self._precision: Precision = precision
         self._max_seconds = max_seconds
+        self._at_once = at_once
+        self._most_waiting = most_waiting
         self._models: dict[str, _Model] = {}
         self._loading = threading.Lock()
         self._score: Score | None = None
         self._scoring = threading.Lock()
-        self._runs: dict[str, set[_Run]] = {}
-        self._listing = threading.Lock()
+        self._line: list[_Run] = []
+        """As they came; the first `at_once` of them write."""
+        self._lining_up = threading.Lock()
 
     def known(self, weights: str) -> dict[Prompt, int]:
         """Return the pieces behind each prompt that weights have learned; empty if not known.
@@ -118,19 +141,27 @@ class Studio:
 
     def write(
         self, session: str, recipe: Recipe, *, variations: int = 1
-    ) -> Iterator[Progress | Written]:
+    ) -> Iterator[Waiting | Reading | Progress | Written]:
         """Yield how far each variation is, then the pieces, the best first if there are several.
 
         Variation i has the seed of the recipe and i. What `stop` ends is kept with the bars it has;
         variations that have not begun are left out.
 
         Raises:
-            InputError: If the weights cannot be read, or wishes contradict the prompt.
+            InputError: If too many wait already, the weights cannot be read, or wishes contradict
+                the prompt.
             ScoreError: If the text to begin with cannot be read.
         """
         written: list[Written] = []
-        # from here on it can be stopped, also while weights are read
-        with self._listed(session) as run:
+        # from here on it can be stopped, also while it waits and while weights are read
+        with self._lined_up(session) as run:
+            while (before := self._before(run)) and not run.stopped:
+                yield Waiting(before)
+                time.sleep(_TICK)
+            if run.stopped:
+                return
+            if recipe.weights not in self._models:
+                yield Reading(recipe.weights, needs_download(recipe.weights))
             model = self._load(recipe.weights)
             recipe = dataclasses.replace(
                 recipe, weights_sha256=model.sha256, precision=self._precision
@@ -152,8 +183,8 @@ class Studio:
 
     def stop(self, session: str) -> bool:
         """End what a session is having written; return whether there was anything."""
-        with self._listing:
-            runs = list(self._runs.get(session, ()))
+        with self._lining_up:
+            runs = [run for run in self._line if run.session == session]
         for run in runs:
             run.stop()
         return bool(runs)
@@ -209,6 +240,10 @@ class Studio:
             generator.stop()
 
     def _load(self, weights: str) -> _Model:
+        if loaded := self._models.get(weights):
+            return loaded
+        # a download takes long: meanwhile others may load what is here
+        digest = weights_sha256(weights)
         with self._loading:
             if weights not in self._models:
                 dtype = {"fp32": torch.float32, "fp16": torch.float16}.get(
@@ -217,9 +252,7 @@ class Studio:
                 model = load_model(weights, self._device, dtype)
                 while len(self._models) >= _KEPT_MODELS:
                     self._models.pop(next(iter(self._models)))
-                self._models[weights] = _Model(model, weights_sha256(weights))
-            # the one that was used last goes last
-            self._models[weights] = self._models.pop(weights)
+                self._models[weights] = _Model(model, digest)
             return self._models[weights]
 
     def _score_of(self, piece: Generated) -> float | None:
@@ -233,17 +266,24 @@ class Studio:
                 return None
 
     @contextmanager
-    def _listed(self, session: str) -> Iterator[_Run]:
-        run = _Run()
-        with self._listing:
-            self._runs.setdefault(session, set()).add(run)
+    def _lined_up(self, session: str) -> Iterator[_Run]:
+        run = _Run(session)
+        with self._lining_up:
+            waiting = len(self._line) - self._at_once
+            if waiting >= self._most_waiting:
+                raise InputError(f"{waiting} pieces wait already: try again in a few minutes")
+            self._line.append(run)
         try:
             yield run
         finally:
-            with self._listing:
-                self._runs[session].discard(run)
-                if not self._runs[session]:
-                    del self._runs[session]
+            with self._lining_up:
+                self._line.remove(run)
+
+    def _before(self, run: _Run) -> int:
+        """Return how many are written or wait before one that must wait; 0 where it may begin."""
+        with self._lining_up:
+            place = self._line.index(run)
+        return place if place >= self._at_once else 0
 
 
 def _bars(text: str) -> tuple[int, int | None]:

@@ -1,10 +1,8 @@
-"""What a session has had written: each piece in every form, to look at, to hear and to keep."""
+"""What a session has had written: each piece in every form, to hear and to keep."""
 
 import dataclasses
 import hashlib
-import html
 import io
-import json
 import secrets
 import shutil
 import threading
@@ -25,8 +23,6 @@ from notagen.generation.recipe import write_recipe
 from notagen.notation.checks import check_alignment
 from notagen.page.studio import Written
 from notagen.render.audio import audio
-from notagen.render.drawings import Drawings
-from notagen.render.engrave import Played, engrave_played
 from notagen.render.pdf import to_pdf, to_png
 
 _THUMBNAIL = 240
@@ -167,39 +163,6 @@ def keep_edited(abc: str, session: Path, number: int, soundfont: Path | None) ->
         shutil.rmtree(folder)
         raise
     return _complete(folder, record, f"{number}: edited", soundfont)
-
-
-def show(take: Take) -> str:
-    """Return the score as HTML with its sound above it; titles and words are text alone.
-
-    The times of its bars stand in an attribute, from which the page's script knows which of them
-    to light up.
-    """
-    musicxml = take.files.get("musicxml")
-    if musicxml is None:
-        return f'<p class="fault">{html.escape(take.error or "nothing was written")}</p>'
-    played = engrave_played(musicxml.read_text(encoding="utf-8"))
-    sound = take.files.get("wav")
-    player = (
-        f'<audio controls preload="auto" src="/gradio_api/file={html.escape(str(sound))}"></audio>'
-        '<label><input type="checkbox" class="loop"> loop</label>'
-        if sound
-        else ""
-    )
-    return (
-        f'<section class="take" data-times="{html.escape(json.dumps(played.times))}">'
-        f'<div class="player">{player}</div>{draw(played, take.title)}</section>'
-    )
-
-
-def draw(played: Played, title: str) -> str:
-    """Return engraved pages as HTML that holds nothing but shapes and words."""
-    drawings = Drawings(f"g{secrets.token_hex(4)}-", played=True)
-    pages = "".join(
-        drawings.add(page, f"{title}, page {number}") for number, page in enumerate(played.pages, 1)
-    )
-    glyphs = f'<svg class="glyphs" aria-hidden="true"><defs>{drawings.glyphs()}</defs></svg>'
-    return f'<div class="score">{glyphs}{pages}</div>'
 
 
 def _new_folder(session: Path, number: int) -> Path:

@@ -88,6 +88,38 @@ def engrave_played(musicxml: str) -> Played:
     return Played(pages, times, entries[-1]["tstamp"] / 1000 if entries else 0.0)
 
 
+@limited(120)
+def engrave_open(musicxml: str, after: int) -> list[str]:
+    """Return the pages behind the first bars of a score that grows, without fonts.
+
+    Key, metre and clefs are those that hold there; the metre is not printed again. Slurs and ties
+    that begin before are left out.
+
+    Args:
+        musicxml: As `engrave`.
+        after: So many bars are left out, fewer than there are.
+
+    Raises:
+        ConversionError: As `engrave`.
+    """
+    if after == 0:
+        return _pages(_loaded(musicxml, _WITHOUT_FONTS))
+    score = parse_score(musicxml)
+    for part in score.iterfind("part"):
+        _leave_out(part, after)
+    for listed in score.iterfind("part-list/score-part"):
+        name = listed.find("part-name")
+        if name is not None:
+            name.text = listed.findtext("part-abbreviation", default="")
+    rest = ET.tostring(score, encoding="unicode")
+    return _pages(_loaded(rest, {**_WITHOUT_FONTS, "header": "none"}))
+
+
+def count_bars(page: str) -> int:
+    """Return the bars on a page that was engraved."""
+    return page.count('class="measure"')
+
+
 def page_fonts() -> str:
     """Return the style sheet with the fonts that pages without fonts need, nothing to fetch."""
     data = Path(verovio.__file__).parent / "data"
@@ -102,6 +134,22 @@ def _loaded(musicxml: str, options: Mapping[str, object]) -> verovio.toolkit:
 
 def _pages(toolkit: verovio.toolkit) -> list[str]:
     return [toolkit.renderToSVG(page) for page in range(1, toolkit.getPageCount() + 1)]
+
+
+def _leave_out(part: ET.Element, count: int) -> None:
+    """Remove a part's first bars; what they say of key, metre and clefs goes to the next one."""
+    bars = part.findall("measure")
+    held: dict[tuple[str, str | None], ET.Element] = {}
+    for bar in bars[:count]:
+        for element in bar.iterfind("attributes/*"):
+            held[element.tag, element.get("number")] = element
+        part.remove(bar)
+    for (tag, _), element in held.items():
+        if tag == "time":
+            element.set("print-object", "no")
+    attributes = ET.Element("attributes")
+    attributes.extend(held.values())
+    bars[count].insert(0, attributes)
 
 
 def _count_staves(score: ET.Element) -> int:

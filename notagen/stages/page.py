@@ -27,7 +27,7 @@ class PageConfig:
     at_once: int = 2
     """Pieces that are written at the same time; others wait, and see their place."""
     queue: int = 16
-    """Pieces that may wait; more are refused."""
+    """Pieces that may wait at the same time; more are refused."""
     max_bars: int = 256
     """Most bars of a piece."""
     max_variations: int = 8
@@ -58,6 +58,11 @@ class PageConfig:
                 raise ValueError(f"{name} must be > 0, got {getattr(self, name)}")
         if self.port is not None and not 0 < self.port < 2**16:
             raise ValueError(f"port must be 1 to 65535, got {self.port}")
+
+    @property
+    def max_request(self) -> int:
+        """Bytes of a request at most: an upload with what stands around it, or an edited text."""
+        return 2_000_000 + self.max_upload
 
     @property
     def is_local(self) -> bool:

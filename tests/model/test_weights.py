@@ -14,7 +14,13 @@ from notagen.model import weights
 from notagen.model.config import ModelConfig
 from notagen.model.notagen import NotaGen
 from notagen.model.published import PUBLISHED_MODELS, export_published
-from notagen.model.weights import load_model, save_model, weights_file, weights_sha256
+from notagen.model.weights import (
+    load_model,
+    needs_download,
+    save_model,
+    weights_file,
+    weights_sha256,
+)
 from tests.model.hub_server import Hub, local_hub
 
 Weights = Callable[[str], Path]
@@ -182,7 +188,9 @@ def test_a_name_is_downloaded_once_and_loads(
 ) -> None:
     expect(full_model.config, monkeypatch)
     name = kind("notagen-x")
+    assert needs_download(name)
     assert_same(load_model(name), full_model)
+    assert not needs_download(name)
     where = "/ElectricAlexis/NotaGen/resolve/main/"
     file = "weights_notagenx_p_size_16_p_length_1024_p_layers_20_h_size_1280.pth"
     assert hub.asked[0] == f"HEAD {where}{file}"
@@ -204,6 +212,7 @@ def test_what_is_called_like_a_name_goes_before_it(
 ) -> None:
     save_model(trained_model, tmp_path / "notagen-x")
     monkeypatch.chdir(tmp_path)
+    assert not needs_download("notagen-x")
     assert_same(load_model("notagen-x"), trained_model)
     assert_same(load_model(Path("./notagen-x")), trained_model)
     assert hub.asked == []

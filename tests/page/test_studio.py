@@ -14,7 +14,7 @@ from notagen.generation.engine import Generator
 from notagen.generation.recipe import read_recipe, write_recipe
 from notagen.model.weights import load_model
 from notagen.page.orders import Order
-from notagen.page.studio import Progress, Studio, Written
+from notagen.page.studio import Progress, Reading, Studio, Waiting, Written
 from notagen.page.takes import keep_written
 from tests.stages.launching import ROOT
 
@@ -24,8 +24,17 @@ MINI = str(WEIGHTS / "notagen-mini")
 
 @pytest.fixture(scope="module")
 def studio() -> Studio:
+    return open_studio(at_once=2, most_waiting=2)
+
+
+def open_studio(*, at_once: int, most_waiting: int) -> Studio:
     return Studio(
-        WEIGHTS / "clamp-mini", device=torch.device("cpu"), precision="fp32", max_seconds=120
+        WEIGHTS / "clamp-mini",
+        device=torch.device("cpu"),
+        precision="fp32",
+        max_seconds=120,
+        at_once=at_once,
+        most_waiting=most_waiting,
     )
 
 
@@ -43,7 +52,7 @@ def order(**fields: object) -> Order:
 
 def test_a_piece_is_watched_kept_and_made_again(studio: Studio, tmp_path: Path) -> None:
     events = list(studio.write("me", order().recipe(max_bars=64)))
-    *progress, written = events
+    *progress, written = [event for event in events if not isinstance(event, Reading)]
     assert isinstance(written, Written)
     assert written.piece.finished
     # what was seen on the way is what became of it
@@ -141,6 +150,33 @@ def test_a_watcher_who_leaves_ends_the_piece(studio: Studio) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert not studio.stop("me")
+
+
+def test_others_wait_in_line_and_can_leave_it() -> None:
+    studio = open_studio(at_once=1, most_waiting=2)
+    recipe = order().recipe(max_bars=64)
+    first, second, third = (studio.write(name, recipe) for name in ("one", "two", "three"))
+    assert next(first) == Reading(MINI, is_download=False)
+    assert next(second) == Waiting(1)
+    assert next(third) == Waiting(2)
+    with pytest.raises(InputError, match="2 pieces wait already"):
+        next(studio.write("four", recipe))
+    assert studio.stop("two")
+    assert list(second) == []
+    assert next(third) == Waiting(1)
+    assert [event for event in first if isinstance(event, Written)]
+    assert [type(event) for event in third][-1] is Written
+
+
+def test_the_line_goes_on_where_somebody_leaves() -> None:
+    studio = open_studio(at_once=1, most_waiting=1)
+    recipe = order().recipe(max_bars=64)
+    first, second = (studio.write(name, recipe) for name in ("one", "two"))
+    next(first)
+    assert next(second) == Waiting(1)
+    first.close()  # type: ignore[attr-defined]
+    assert next(second) == Reading(MINI, is_download=False)
+    second.close()  # type: ignore[attr-defined]
 
 
 def test_weights_that_are_not_there_are_told(studio: Studio) -> None:

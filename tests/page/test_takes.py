@@ -14,7 +14,8 @@ import pypdf
 import pytest
 
 from notagen.foundation.errors import InputError, ScoreError
-from notagen.page.takes import MOST_CHARACTERS, Sessions, downloads, keep_edited, show
+from notagen.page.takes import MOST_CHARACTERS, Sessions, downloads, keep_edited
+from notagen.page.views import show
 
 TUNE = (
     'X:1\nT:A tune\n%%score { 1 | 2 }\nL:1/8\nM:4/4\nK:C\nV:1 treble nm="Piano"\nV:2 bass\n'

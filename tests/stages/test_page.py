@@ -1,28 +1,19 @@
-"""The page in a real browser, and through its API, as users meet it."""
+"""The page in a real browser, as users meet it."""
 
-import json
 import shutil
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 import wave
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import mido
 import music21
 import pypdf
 import pytest
-from gradio_client import Client, handle_file
+from gradio_client import Client
 from playwright.sync_api import Page, sync_playwright
 
-from notagen.generation.continuation import read_score
-from notagen.notation.interleave import parse_interleaved
-from notagen.sources.music21_corpus import corpus_folder
-from tests.stages.launching import ROOT, environment, run_to_end
+from tests.stages.serving import assert_made_again, served
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 QUIET = [
@@ -36,25 +27,8 @@ pytestmark = pytest.mark.timeout(600)
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The page, served on a free port."""
-    place = tmp_path_factory.mktemp("page")
-    command = [sys.executable, "-u", str(ROOT / "gradio_app" / "app.py"), "--no-open-browser"]
-    command += ["--out", str(place / "out"), "--max-bars", "64"]
-    log = place / "log"
-    with (
-        log.open("w") as file,
-        subprocess.Popen(
-            command, cwd=place, env=environment(place), stdout=file, stderr=file
-        ) as process,
-    ):
-        deadline = time.monotonic() + 120
-        while "http://" not in log.read_text():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        yield "http://" + log.read_text().split("http://")[1].split()[0]
-        process.terminate()
-        process.wait(timeout=30)
-    assert "Traceback" not in log.read_text(), log.read_text()
+    with served(tmp_path_factory.mktemp("page")) as address:
+        yield address
 
 
 @pytest.fixture
@@ -106,17 +80,6 @@ def keep(page: Page, folder: Path) -> dict[str, Path]:
     return found
 
 
-def assert_made_again(recipe: Path, abc: Path, place: Path) -> None:
-    """By its recipe a piece is written again, to the byte."""
-    command = [sys.executable, str(ROOT / "inference" / "generate.py"), "--no-show"]
-    command += ["--repeat", str(recipe), "--out", str(place / "again")]
-    again = run_to_end(command, place)
-    assert again.returncode == 0, again.stderr
-    (written,) = (place / "again" / "standard").iterdir()
-    assert written.name == abc.name
-    assert written.read_bytes() == abc.read_bytes()
-
-
 def test_choose_watch_hear_and_keep(page: Page, tmp_path: Path) -> None:
     fill(page, Bars="12", Seed="5")
     before = time.monotonic()
@@ -162,68 +125,84 @@ def test_stop_keeps_the_bars_written_so_far(page: Page, tmp_path: Path) -> None:
     assert_made_again(files["json"], files["abc"], tmp_path)
 
 
-def test_a_song_is_continued_note_for_note(address: str, tmp_path: Path) -> None:
-    (source,) = (corpus_folder() / "schubert").glob("[Ll]indenbaum.*xml")
-    client = Client(address, verbose=False, download_files=str(tmp_path))
-    status, _, files, *_ = client.predict(
-        score=handle_file(str(source)), first_bars=8, bars=8, seed="1", api_name="/continue"
+def test_two_people_each_get_their_own(page: Page, address: str) -> None:
+    assert page.context.browser
+    other = page.context.browser.new_context().new_page()
+    other.goto(address)
+    other.wait_for_selector("#compose")
+    for tab, seed in ((page, "21"), (other, "22")):
+        fill(tab, Bars="6", Seed=seed)
+        tab.click("#compose")
+    for tab, seed in ((page, "21"), (other, "22")):
+        assert f"6 bars, seed {seed}" in wait_for_piece(tab)
+        assert tab.locator("#score g.measure").count() == 6
+        assert tab.locator("#history button img").count() == 1
+    assert page.locator("#score svg.page").first.inner_html() != (
+        other.locator("#score svg.page").first.inner_html()
     )
-    assert "16 bars" in status, status
-    (abc,) = [path for path in files if path.endswith(".interleaved.abc")]
-    theirs, ours = parse_interleaved(read_score(source)), parse_interleaved(Path(abc).read_text())
-    for before, after in zip(theirs.bars[:7], ours.bars[:7], strict=True):
-        assert {v: bar.music for v, bar in before.items()} == {
-            v: bar.music for v, bar in after.items()
-        }
+    other.context.close()
 
 
-def test_the_api_is_named_and_gives_files(address: str, tmp_path: Path) -> None:
-    client = Client(address, verbose=False, download_files=str(tmp_path))
-    names = client.view_api(print_info=False, return_format="dict")["named_endpoints"]
-    assert set(names) == {
-        *("/compose", "/continue", "/write_on", "/stop", "/engrave", "/show", "/compare"),
-    }
-    result: Any = client.predict(bars=4, seed="2", api_name="/compose")
-    status, score, files = result[:3]
-    assert "4 bars, seed 2" in status
-    assert score.count('class="measure"') == 4
-    (recipe,) = [path for path in files if path.endswith(".json")]
-    assert json.loads(Path(recipe).read_text())["seed"] == 2
-    (abc,) = [path for path in files if path.endswith("1.abc")]
-    assert_made_again(Path(recipe), Path(abc), tmp_path)
-    shown = client.predict(
-        first_bars=2, bars=3, seed="3", chosen=result[5]["value"], api_name="/write_on"
+def test_who_waits_sees_how_many_are_before_and_can_leave(
+    page: Page, address: str, tmp_path: Path
+) -> None:
+    others = [Client(address, verbose=False, download_files=str(tmp_path)) for _ in range(2)]
+    jobs = [other.submit(bars=64, seed="31", api_name="/compose") for other in others]
+    deadline = time.monotonic() + 60
+    while not all(any("done" in said[0] for said in job.outputs()) for job in jobs):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    fill(page, Bars="4", Seed="32")
+    page.click("#compose")
+    page.wait_for_selector("#status p:has-text('2 pieces are before this one')", timeout=10_000)
+    page.click("#stop")
+    page.wait_for_selector("#status p:has-text('Stopped before a bar was written')", timeout=10_000)
+    # again, and it begins when one of them ends
+    page.click("#compose")
+    page.wait_for_selector("#status p:has-text('2 pieces are before this one')", timeout=10_000)
+    others[0].predict(api_name="/stop")
+    assert "4 bars, seed 32" in wait_for_piece(page)
+    others[1].predict(api_name="/stop")
+    assert all("stopped" in job.result(timeout=60)[0] for job in jobs)
+
+
+def test_pieces_are_found_again_compared_and_looped(page: Page) -> None:
+    for number, bars in ((1, "3"), (2, "5")):
+        fill(page, Bars=bars, Seed="41")
+        page.click("#compose")
+        wait_for_piece(page, number)
+    pictures = page.locator("#history button:has(img)")
+    assert pictures.count() == 2
+    pictures.first.click()
+    page.wait_for_selector("#status p:has-text('1: ')")
+    assert page.locator("#score g.measure").count() == 3
+
+    page.click("#compare")
+    page.wait_for_selector("#both section audio")
+    sections = page.locator("#both .two > section")
+    counts = [sections.nth(place).locator("g.measure").count() for place in range(2)]
+    assert counts == [3, 5]
+    left, right = (sections.nth(place).bounding_box() for place in range(2))
+    assert left
+    assert right
+    assert left["x"] + left["width"] <= right["x"]
+
+    width = page.evaluate("document.querySelector('#score svg.page').clientWidth")
+    page.locator("#zoom input[type=number]").fill("200")
+    page.locator("#zoom input[type=number]").press("Enter")
+    page.wait_for_function(
+        f"document.querySelector('#score svg.page').clientWidth > {1.9 * width}", timeout=10_000
     )
-    assert "5 bars, seed 3" in shown[0]
-    text = shown[3].replace("[V:1]", "[V:1]c", 1)
-    wrong = client.predict(abc=text, api_name="/engrave")
-    assert "bar 1" in wrong[0]
 
-
-def test_what_is_uploaded_is_never_shown(address: str) -> None:
-    # an HTML page on the page's own address could do whatever its user can
-    boundary = "xyz"
-    body = (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="x.html"\r\n'
-        f"Content-Type: text/html\r\n\r\n<script>alert(1)</script>\r\n--{boundary}--\r\n"
+    # near its end, a looped piece begins again
+    page.locator("#score input.loop").check()
+    page.wait_for_function("document.querySelector('#score audio').duration > 0")
+    page.evaluate(
+        "(a => { a.currentTime = a.duration - 0.5; a.play(); })"
+        "(document.querySelector('#score audio'))"
     )
-    request = urllib.request.Request(  # noqa: S310
-        f"{address}/gradio_api/upload",
-        data=body.encode(),
-        headers={"Content-Type": f"multipart/form-data; boundary={boundary}"},
+    page.wait_for_function(
+        "(a => !a.paused && a.currentTime > 0.1 && a.currentTime < a.duration / 2)"
+        "(document.querySelector('#score audio'))",
+        timeout=15_000,
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-        (path,) = json.load(answer)
-    with urllib.request.urlopen(f"{address}/gradio_api/file={path}", timeout=10) as answer:  # noqa: S310
-        assert answer.headers["Content-Disposition"].startswith("attachment")
-        assert "html" not in answer.headers["Content-Type"]
-
-
-def test_nothing_but_sessions_is_served(address: str) -> None:
-    for path in ("/etc/passwd", str(ROOT / "README.md"), str(ROOT / "gradio_app" / "app.py")):
-        for spelled in (path, path.replace("/", "%2F"), f"x/../../../../../..{path}"):
-            request = urllib.request.Request(f"{address}/gradio_api/file={spelled}")  # noqa: S310
-            with pytest.raises(urllib.error.HTTPError) as caught:
-                urllib.request.urlopen(request, timeout=10)  # noqa: S310
-            assert caught.value.code in (403, 404)
-            caught.value.close()
