@@ -30,8 +30,9 @@ def limited(
     """Decorate a module-level function: its calls run in a worker process, for at most `seconds`.
 
     The worker finds the function by its module and name; arguments and result travel by pickle.
-    Safe from any number of threads: they share one worker and take turns; the time of a call
-    counts from its turn. Forked and joblib processes start workers of their own.
+    Safe from any number of threads: they share one worker, or as many as `share_workers` says, and
+    take turns; the time of a call counts from its turn. Forked and joblib processes start workers
+    of their own.
 
     Raises (from the decorated function):
         ConversionError: If the time is up, the worker crashed, or the function raised anything
@@ -61,6 +62,14 @@ def limited(
         return call
 
     return decorate
+
+
+def share_workers(most: int) -> None:
+    """Let threads of this process have so many calls answered at the same time, not one.
+
+    Each worker is started when it is needed, and takes the memory of what it imports.
+    """
+    _desk.most = most
 
 
 class _Worker:
@@ -109,32 +118,49 @@ class _Worker:
 
 
 class _Desk:
-    """Where the threads of this process take turns at its one worker."""
+    """Where the threads of this process take turns at its workers."""
 
     def __init__(self) -> None:
+        self.most = 1
         self.clear()
         # a forked child gets a desk of its own: it must not use, or wait for, its parent's
         if hasattr(os, "register_at_fork"):  # Windows never forks
             os.register_at_fork(after_in_child=self.clear)
 
     def clear(self) -> None:
-        self._turn = threading.Lock()
-        self._worker: _Worker | None = None
+        self._turn = threading.Condition()
+        self._idle: list[_Worker] = []
+        self._busy = 0
 
     def ask(self, request: object, seconds: float) -> tuple[Any, Exception | None]:
+        worker = self._take()
+        try:
+            if worker is None or not worker.alive:
+                worker = None
+                worker = _Worker()
+            answer = worker.ask(request, seconds)
+        except BaseException:
+            # late, dead or interrupted: its answer must not meet the next request
+            if worker is not None:
+                worker.stop()
+            self._give_back(None)
+            raise
+        self._give_back(worker)
+        return answer
+
+    def _take(self) -> _Worker | None:
+        """Wait for one's turn; return an idle worker, or None where one is to be started."""
         with self._turn:
-            if self._worker is None or not self._worker.alive:
-                self._worker = _Worker()
-            answered = False
-            try:
-                answer = self._worker.ask(request, seconds)
-                answered = True
-                return answer
-            finally:
-                # late, dead or interrupted: its answer must not meet the next request
-                if not answered:
-                    self._worker.stop()
-                    self._worker = None
+            self._turn.wait_for(lambda: self._busy < self.most)
+            self._busy += 1
+            return self._idle.pop() if self._idle else None
+
+    def _give_back(self, worker: _Worker | None) -> None:
+        with self._turn:
+            self._busy -= 1
+            if worker is not None:
+                self._idle.append(worker)
+            self._turn.notify()
 
 
 _desk = _Desk()

@@ -12,7 +12,7 @@ import pytest
 WORK = """
 import os, signal, sys, threading, time
 from notagen.foundation.errors import ConversionError, NotationError
-from notagen.foundation.limits import limited
+from notagen.foundation.limits import limited, share_workers
 
 @limited(1)
 def endless():
@@ -143,6 +143,18 @@ def test_calls_from_threads_wait_without_losing_their_time(run: Run) -> None:
         "    print(sorted(threads.map(double, range(40))) == list(range(0, 80, 2)))"
     )
     assert lines == ["1", "True"]
+
+
+def test_threads_may_be_served_side_by_side(run: Run) -> None:
+    lines = run(
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "share_workers(2)\n"
+        "with ThreadPoolExecutor(4) as threads:\n"
+        "    print(len(set(threads.map(nap, [0.6] * 4))))\n"
+        "    futures = [threads.submit(double_and_crash, n % 4) for n in range(40)]\n"
+        "print([fails(f.result)[:22] if f.exception() else f.result() for f in futures])"
+    )
+    assert lines == ["2", str([0, 2, "ConversionError: crash", 6] * 10)]
 
 
 def test_crash_in_one_thread_spares_the_others(run: Run) -> None:
