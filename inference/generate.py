@@ -45,6 +45,7 @@ from notagen.generation.prompt_table import (
 )
 from notagen.generation.prompts import Prompt
 from notagen.generation.recipe import Recipe, read_recipe
+from notagen.model.packed import parameter_type
 from notagen.model.weights import load_model, weights_sha256
 from notagen.stages import GenerateConfig, find_device
 
@@ -113,10 +114,9 @@ def main(config: GenerateConfig) -> None:
     share -= there.keys()
     told = []
     if share:
-        dtype = {"fp32": torch.float32, "fp16": torch.float16}.get(precision, torch.bfloat16)
         batch_size = min(config.batch_size, len(share) * config.candidates)
         generator = Generator(
-            load_model(config.weights, device, dtype),
+            load_model(config.weights, device, parameter_type(precision)),
             config.sampling,
             batch_size=batch_size,
             precision=precision,

@@ -24,6 +24,7 @@ from notagen.sources.piece import CONVERTED_SUFFIXES, NATIVE_SUFFIXES
 from notagen.tokenizer.windows import remove_counters, split_header
 
 _UNIT = re.compile(r"^L:\s*1/8\s*$", re.MULTILINE)
+_PROMPT_LINES = re.compile(r"\A(?:%(?!%).*\n)+")
 
 
 def opening(
@@ -102,6 +103,8 @@ def interleaved(abc: str) -> str:
         ScoreError: If the music cannot be read.
     """
     prompt = Prompt.parse(abc)
+    if prompt:
+        abc = _PROMPT_LINES.sub("", abc)
     if is_interleaved(abc):
         abc = remove_counters(abc)
         abc = _without_cut_bar(abc) if _has_a_bar_a_line(abc) else _with_voice_lines(abc)

@@ -143,8 +143,13 @@ def pack(model: NotaGen, precision: Precision | None = None, *, rows: int = 1) -
             characters=transformer(model.char_decoder.transformer),
             # stays a float layer: it is small, and its errors would be errors of the logits
             head=_PlainLinear(table.to(_float_type(wanted, table.device)), None, gelu=None),
-            cache_type=_TYPES.get(wanted, torch.bfloat16),
+            cache_type=parameter_type(wanted),
         )
+
+
+def parameter_type(precision: Precision) -> torch.dtype:
+    """Return the type in which weights are best loaded that will be packed with a precision."""
+    return _TYPES.get(precision, torch.bfloat16)
 
 
 def pack_linear(

@@ -1,39 +1,42 @@
 """What the page's server refuses before gradio sees it."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _REMOTE = ("http://", "https://")
+_FILE = "/gradio_api/file="
 
 
 class Guard:
     """Middleware that keeps requests small and the server at home.
 
-    Gradio fetches an address that somebody names where a file is wanted, and takes as many files as
-    are sent at once. Here an address is refused, and so is a body that is longer than one upload
-    can be.
+    Gradio fetches an address that somebody names where a file is wanted, takes as many files as
+    are sent at once, and shows a file of an allowed folder whatever it is. Here an address is
+    refused, and so is a body that is longer than one upload can be; of the folders of sessions,
+    sound alone is handed out: all else is copied before.
 
     Args:
         app: Receives what is not refused.
         most_bytes: Of a request.
+        folders: Those of sessions.
     """
 
-    def __init__(self, app: ASGIApp, *, most_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, most_bytes: int, folders: Path) -> None:
         self._app = app
         self._most_bytes = most_bytes
+        self._folders = folders
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or hand it on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if any(f"={start}" in scope["path"].lower() for start in _REMOTE):
-            await _refuse("an address where a file of this page was wanted", 403)(
-                scope, receive, send
-            )
+        if found := self._found_in_path(scope["path"]):
+            await _refuse(found, 403)(scope, receive, send)
             return
         if scope["method"] != "POST":
             await self._app(scope, receive, send)
@@ -46,6 +49,17 @@ class Guard:
             await _refuse(found, 400)(scope, receive, send)
         else:
             await self._app(scope, _again(body, receive), send)
+
+    def _found_in_path(self, path: str) -> str | None:
+        """Return what is wrong with the path of a request; None where nothing is."""
+        if any(f"={start}" in path.lower() for start in _REMOTE):
+            return "an address where a file of this page was wanted"
+        _, is_file, name = path.partition(_FILE)
+        if is_file and not name.endswith(".wav"):
+            folder = Path(name).parent.resolve() if "\0" not in name else self._folders
+            if folder.is_relative_to(self._folders):
+                return "a file that is not sound"
+        return None
 
 
 def _refuse(found: str, status: int) -> PlainTextResponse:

@@ -1,5 +1,6 @@
 """The page itself: its fields, its buttons, and what they do."""
 
+from collections import Counter
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any
@@ -17,6 +18,7 @@ HEAD = (
     f"<script>{(_FILES / 'page.js').read_text(encoding='utf-8')}</script>"
 )
 """Fonts, looks and the script of the page; nothing of it is fetched from elsewhere."""
+_PARTS = ("period", "composer", "instrumentation")
 _FIRST = Prompt("Romantic", "Schubert, Franz", "Art Song")
 
 Choices = list[tuple[str, str]]
@@ -27,36 +29,62 @@ def build_page(config: PageConfig, actions: Actions) -> gr.Blocks:
     shipped = str(config.weights)
     known = actions.known(shipped)
     first = _FIRST if _FIRST in known else max(known, key=known.__getitem__, default=None)
-    with gr.Blocks(
-        title="NotaGen", analytics_enabled=False, delete_cache=(3600, int(config.keep_hours * 3600))
-    ) as page:
-        gr.Markdown("# Sheet music, written here")
+    style = vars(first) if first else dict.fromkeys(_PARTS, "")
+    with gr.Blocks(title="NotaGen", analytics_enabled=False) as page:
+        gr.Markdown(
+            "# Sheet music, written here\nChoose a style and press **Compose**: the score grows "
+            "below, then you can hear it, print it, keep it."
+        )
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
                 model = gr.Dropdown(
                     [(config.weights.name, shipped), *PUBLISHED],
                     value=shipped,
                     label="Model",
-                    info="one of these, or a path to weights" if config.is_local else None,
+                    info="one of these, which are downloaded once, or a path to weights"
+                    if config.is_local
+                    else None,
                     allow_custom_value=True,
                 )
-                period = _choice("Period", _periods(known), first.period if first else "")
-                composer = _choice("Composer", *_composers(known, first))
-                instrumentation = _choice("Instrumentation", *_instrumentations(known, first))
+                period, composer, instrumentation = (
+                    # other values are possible: they are written after a warning
+                    gr.Dropdown(
+                        choices,
+                        value=style[part],
+                        label=part.capitalize(),
+                        allow_custom_value=True,
+                    )
+                    for part, choices in zip(_PARTS, choices_for(known, style), strict=True)
+                )
                 with gr.Row():
-                    bars = gr.Number(16, label="Bars", precision=0, minimum=0, min_width=80)
+                    bars = gr.Number(16, label="Bars", precision=0, min_width=80)
                     seed = gr.Textbox("", label="Seed", placeholder="any", min_width=80)
+                gr.Markdown(
+                    "In brackets: the pieces that the model learned from. Bars 0: as it comes. The "
+                    "same seed writes the same piece."
+                )
                 with gr.Accordion("Wishes", open=False):
                     key = gr.Textbox("", label="Key", placeholder="Eb, C minor")
                     metre = gr.Textbox("", label="Metre", placeholder="3/4")
                     tempo = gr.Textbox("", label="Tempo", placeholder="96, 3/8=60")
                     instruments = gr.Textbox("", label="Instruments", placeholder="Voice, Piano")
                 with gr.Accordion("Sampling", open=False):
-                    temperature = gr.Slider(0.1, 2, 1.2, step=0.05, label="Temperature")
-                    top_p = gr.Slider(0.05, 1, 0.9, step=0.05, label="Top-p")
-                    top_k = gr.Slider(0, 128, 9, step=1, label="Top-k")
+                    temperature = gr.Slider(
+                        0.1, 2, 1.2, step=0.05, label="Temperature", info="more: bolder, less sure"
+                    )
+                    top_p = gr.Slider(
+                        0.05, 1, 0.9, step=0.05, label="Top-p", info="less: only the likeliest"
+                    )
+                    top_k = gr.Slider(
+                        0, 128, 9, step=1, label="Top-k", info="characters to choose from; 0: all"
+                    )
                     variations = gr.Slider(
-                        1, config.max_variations, 1, step=1, label="Variations, best first"
+                        1,
+                        config.max_variations,
+                        1,
+                        step=1,
+                        label="Variations",
+                        info="best first: likeness to real music, 1 at most",
                     )
                 with gr.Row():
                     compose = gr.Button("Compose", variant="primary", elem_id="compose")
@@ -64,35 +92,46 @@ def build_page(config: PageConfig, actions: Actions) -> gr.Blocks:
                 with gr.Accordion("Continue a score", open=False):
                     # of any type: telephones offer no file whose suffix they do not know
                     upload = gr.File(label="MusicXML, MIDI or ABC")
-                    first_bars = gr.Number(0, label="Keep the first bars (0: all)")
-                    more_bars = gr.Number(8, label="Bars to write")
+                    first_bars = gr.Number(
+                        0, label="Keep the first bars", info="0: all", precision=0
+                    )
+                    more_bars = gr.Number(8, label="Bars to write", precision=0)
+                    gr.Markdown("In the style that is chosen above, if the score names none.")
                     go_on = gr.Button("Continue the upload", elem_id="continue")
                     write_on = gr.Button("Write on from the shown piece", elem_id="write-on")
             with gr.Column(scale=3, min_width=300):
                 status = gr.HTML(elem_id="status", label="Status")
-                gr.Slider(40, 200, 100, step=10, label="Zoom, %", elem_id="zoom", interactive=True)
+                with gr.Row():
+                    # only the page's script reads it
+                    gr.Slider(
+                        40, 200, 100, step=10, label="Zoom, %", elem_id="zoom", interactive=True
+                    )
+                    pdf = gr.DownloadButton("PDF", elem_id="pdf", interactive=False, scale=0)
                 score = gr.HTML(elem_id="score", label="Score")
-                files = gr.File(label="Keep", file_count="multiple", elem_id="files")
-                with gr.Accordion("Text", open=False):
+                files = gr.File(
+                    label="Files to keep", file_count="multiple", elem_id="files", interactive=False
+                )
+                with gr.Accordion("ABC text", open=False):
                     text = gr.Textbox(label="ABC", lines=12, max_lines=40, elem_id="abc")
                     engrave = gr.Button("Engrave this text", elem_id="engrave")
                 with gr.Accordion("Pieces of this session", open=True):
                     history = gr.Gallery(
-                        label="Pieces",
+                        show_label=False,
                         columns=6,
                         height=260,
                         object_fit="contain",
                         allow_preview=False,
                         elem_id="history",
                     )
-                    chosen = gr.Dropdown([], label="Shown", allow_custom_value=True)
+                    chosen = gr.Dropdown([], label="Shown piece", allow_custom_value=True)
                     with gr.Row():
                         left = gr.Dropdown([], label="Left", allow_custom_value=True)
                         right = gr.Dropdown([], label="Right", allow_custom_value=True)
                     compare = gr.Button("Compare side by side", elem_id="compare")
                     both = gr.HTML(elem_id="both", label="Both")
-        shown = [status, score, files, text, history, chosen, left, right]
-        prompt = [model, period, composer, instrumentation]
+        shown = [status, score, files, text, history, chosen, left, right, pdf]
+        style_parts = [period, composer, instrumentation]
+        prompt = [model, *style_parts]
         drawing = [seed, temperature, top_p, top_k]
 
         # they line up at the studio, where also one that waits can be stopped
@@ -125,73 +164,59 @@ def build_page(config: PageConfig, actions: Actions) -> gr.Blocks:
 
         history.select(pick, None, shown, api_visibility="private")
 
-        def of_model(model: str) -> tuple[Any, Any, Any]:
+        def follow(model: str, *values: str) -> list[Any]:
             known = actions.known(model)
-            first = max(known, key=known.__getitem__, default=None)
-            composers, composer = _composers(known, first)
-            instrumentations, instrumentation = _instrumentations(known, first)
-            return (
-                gr.update(choices=_periods(known), value=first.period if first else ""),
-                gr.update(choices=composers, value=composer),
-                gr.update(choices=instrumentations, value=instrumentation),
-            )
+            style = nearest_style(known, dict(zip(_PARTS, values, strict=True)))
+            return [
+                gr.update(choices=choices, value=style[part])
+                for part, choices in zip(_PARTS, choices_for(known, style), strict=True)
+            ]
 
-        def of_period(model: str, period: str) -> tuple[Any, Any]:
-            known = {p: n for p, n in actions.known(model).items() if p.period == period}
-            first = max(known, key=known.__getitem__, default=None)
-            composers, composer = _composers(known, first)
-            instrumentations, instrumentation = _instrumentations(known, first)
-            return (
-                gr.update(choices=composers, value=composer),
-                gr.update(choices=instrumentations, value=instrumentation),
-            )
+        def follow_period(*values: str) -> list[Any]:
+            return follow(*values)[1:]
 
-        def of_composer(model: str, period: str, composer: str) -> Any:  # noqa: ANN401 -- an update
-            known = {
-                p: n
-                for p, n in actions.known(model).items()
-                if (p.period, p.composer) == (period, composer)
-            }
-            first = max(known, key=known.__getitem__, default=None)
-            choices, value = _instrumentations(known, first)
-            return gr.update(choices=choices, value=value)
+        def follow_composer(*values: str) -> Any:  # noqa: ANN401 -- an update
+            return follow(*values)[2]
 
         private: dict[str, Any] = {"api_visibility": "private", "queue": False}
-        model.input(of_model, model, [period, composer, instrumentation], **private)
-        period.input(of_period, [model, period], [composer, instrumentation], **private)
-        composer.input(of_composer, [model, period, composer], instrumentation, **private)
+        model.input(follow, prompt, style_parts, **private)
+        period.input(follow_period, prompt, style_parts[1:], **private)
+        composer.input(follow_composer, prompt, style_parts[2:], **private)
     return page
 
 
-def _choice(label: str, choices: Choices, value: str) -> gr.Dropdown:
-    # other values are possible: an unlisted combination is written after a warning
-    return gr.Dropdown(choices, value=value, label=label, allow_custom_value=True)
+def choices_for(known: Mapping[Prompt, int], style: Mapping[str, str]) -> list[Choices]:
+    """Return what each part can be, given those before it, with the pieces behind it."""
+    found = []
+    for part in _PARTS:
+        counts = Counter[str]()
+        for prompt, count in known.items():
+            counts[getattr(prompt, part)] += count
+        found.append([(f"{label} ({counts[label]:,})", label) for label in sorted(counts)])
+        known = _narrowed(known, part, style[part])
+    return found
 
 
-def _periods(known: Mapping[Prompt, int]) -> Choices:
-    return _counted({p: (p.period, n) for p, n in known.items()})
+def nearest_style(known: Mapping[Prompt, int], style: Mapping[str, str]) -> dict[str, str]:
+    """Return a style whose parts go together.
+
+    A part stays if it goes with those before it, or if no piece at all has it: then it is
+    somebody's own word. Else it becomes the one with the most pieces.
+    """
+    found, here = {}, known
+    for part in _PARTS:
+        value = style[part]
+        if value in _values(known, part) - _values(here, part):
+            value = getattr(max(here, key=here.__getitem__), part)
+        found[part] = value
+        here = _narrowed(here, part, value)
+    return found
 
 
-def _composers(known: Mapping[Prompt, int], first: Prompt | None) -> tuple[Choices, str]:
-    if first is None:
-        return [], ""
-    of_period = {p: (p.composer, n) for p, n in known.items() if p.period == first.period}
-    return _counted(of_period), first.composer
+def _narrowed(known: Mapping[Prompt, int], part: str, value: str) -> Mapping[Prompt, int]:
+    """Return the prompts with a value; all where none has it."""
+    return {p: n for p, n in known.items() if getattr(p, part) == value} or known
 
 
-def _instrumentations(known: Mapping[Prompt, int], first: Prompt | None) -> tuple[Choices, str]:
-    if first is None:
-        return [], ""
-    style = (first.period, first.composer)
-    of_both = {
-        p: (p.instrumentation, n) for p, n in known.items() if (p.period, p.composer) == style
-    }
-    return _counted(of_both), first.instrumentation
-
-
-def _counted(labels: Mapping[Prompt, tuple[str, int]]) -> Choices:
-    """Return labels with the pieces behind them, by the alphabet."""
-    counts: dict[str, int] = {}
-    for label, count in labels.values():
-        counts[label] = counts.get(label, 0) + count
-    return [(f"{label} ({counts[label]:,})", label) for label in sorted(counts)]
+def _values(known: Mapping[Prompt, int], part: str) -> set[str]:
+    return {getattr(prompt, part) for prompt in known}

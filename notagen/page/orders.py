@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from notagen.foundation.config import check_fields
 from notagen.foundation.errors import InputError
 from notagen.generation.controls import Controls
 from notagen.generation.header import HeaderWishes
@@ -19,6 +20,8 @@ from notagen.tokenizer.windows import remove_counters, split_header
 
 _LARGEST_SEED = 2**53 - 1
 """A browser's numbers are exact up to it."""
+_LONGEST_PROMPT = 2000
+"""Characters of the lines in which a piece of ours names its prompt."""
 _CONTROLS = Controls(valid_bars=True, max_patches=4096, max_repeats=4)
 
 
@@ -45,13 +48,21 @@ class Order:
     first_bars: float | None = None
     """So many bars of the opening are kept."""
 
+    def __post_init__(self) -> None:
+        try:
+            check_fields(self)
+        except TypeError as error:
+            raise InputError(str(error)) from error
+
     @property
     def style(self) -> Prompt | None:
-        """The prompt, if any is named.
+        """The prompt that the opening brings, or else the one that is named, if any is.
 
         Raises:
             InputError: If only a part of it is.
         """
+        if own := self._prompt_of_opening():
+            return own
         parts = [part.strip() for part in (self.period, self.composer, self.instrumentation)]
         if not any(parts):
             return None
@@ -66,7 +77,7 @@ class Order:
             InputError: If a field cannot be read or is out of its range; says which.
             ScoreError: If the opening cannot be read.
         """
-        seed = str(self.seed).strip() or str(secrets.randbelow(2**31))
+        seed = self.seed.strip() or str(secrets.randbelow(2**31))
         if not (seed.isascii() and seed.isdecimal() and len(seed) < 20):
             raise InputError(f"seed: found {seed!r:.40}, wanted a whole number, or nothing")
         return Recipe(
@@ -85,6 +96,12 @@ class Order:
             return ""
         nearest = "; ".join(map(str, nearest_prompts(style, known)))
         return f"The model has not learned {style}. Most like it: {nearest}."
+
+    def _prompt_of_opening(self) -> Prompt | None:
+        if self.opening is None or self.opening.suffix.lower() != ".abc":
+            return None
+        with self.opening.open(encoding="utf-8", errors="replace") as file:
+            return Prompt.parse(file.read(_LONGEST_PROMPT))
 
     def _request(self, max_bars: int) -> Request:
         style = self.style

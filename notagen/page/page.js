@@ -1,4 +1,4 @@
-// Lights up the bar that is played, loops, and zooms: for all scores on the page, also later ones.
+// Lights up the bar that is played, loops, zooms, and goes to the score: for all scores on the page, also later ones.
 (() => {
   const barAt = (times, seconds) => {
     let found = null;
@@ -25,6 +25,12 @@
     const place = bar.getBoundingClientRect();
     if (place.bottom > window.innerHeight || place.top < 0) bar.scrollIntoView({ block: "center" });
   };
+  // on a telephone the score lies below what was pressed
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest?.("#compose, #continue, #write-on")) return;
+    const status = document.querySelector("#status");
+    if (status && status.getBoundingClientRect().top > window.innerHeight) status.scrollIntoView({ behavior: "smooth" });
+  });
   setInterval(() => {
     for (const audio of document.querySelectorAll(".take audio")) {
       const take = audio.closest(".take");

@@ -1,13 +1,13 @@
 """Pieces written while somebody watches: models, running pieces, and what has been written."""
 
 import dataclasses
+import functools
 import math
 import queue
 import re
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,20 +21,20 @@ from notagen.generation.prompt_table import read_prompt_table
 from notagen.generation.prompts import Prompt
 from notagen.generation.recipe import Recipe
 from notagen.model.notagen import NotaGen
-from notagen.model.packed import Precision
+from notagen.model.packed import Precision, parameter_type
 from notagen.model.weights import load_model, needs_download, weights_sha256
+from notagen.page.line import TICK, Line, Run, Waiting
 
 _COUNTER = re.compile(r"^\[r:(\d+)/(\d+)\]", re.MULTILINE)
-_TICK = 0.25
-"""Seconds between looks at what has been written."""
+_TELL = 0.5
+"""Seconds between two words of it."""
 _KEPT_MODELS = 2
 
 
-class Waiting(NamedTuple):
-    """A piece that has not begun, as others are being written."""
+class Begun(NamedTuple):
+    """A piece whose recipe is known."""
 
-    before: int
-    """Pieces that are written or wait before it, 1 or more."""
+    recipe: Recipe
 
 
 class Reading(NamedTuple):
@@ -57,6 +57,7 @@ class Progress(NamedTuple):
     """Characters a second."""
     variation: int
     """From 1."""
+    seed: int
 
 
 class Written(NamedTuple):
@@ -66,25 +67,16 @@ class Written(NamedTuple):
     recipe: Recipe
     score: float | None
     """Likeness to real pieces of its prompt, where pieces were to be ranked."""
+    is_late: bool
+    """Stopped because its time was up, by nobody."""
+
+
+Event = Waiting | Begun | Reading | Progress | Written
 
 
 class _Model(NamedTuple):
     model: NotaGen
     sha256: str
-
-
-class _Run:
-    """What a session is having written, which can be stopped at any time, also while it waits."""
-
-    def __init__(self, session: str) -> None:
-        self.session = session
-        self.stopped = False
-        self.generator: Generator | None = None
-
-    def stop(self) -> None:
-        self.stopped = True
-        if self.generator is not None:
-            self.generator.stop()
 
 
 class Studio:
@@ -94,7 +86,7 @@ class Studio:
         score_weights: Rank variations, beside the reference.npz in their folder.
         device: Of all models.
         precision: Of the weights that write.
-        max_seconds: A piece is stopped after so many.
+        max_seconds: A piece is stopped after so many, all its variations together.
         at_once: Calls that write at the same time; others wait in the order in which they came.
         most_waiting: More than so many are refused.
     """
@@ -113,15 +105,13 @@ class Studio:
         self._device = device
         self._precision: Precision = precision
         self._max_seconds = max_seconds
-        self._at_once = at_once
-        self._most_waiting = most_waiting
+        self._line = Line(at_once, most_waiting)
         self._models: dict[str, _Model] = {}
+        self._shelf = threading.Lock()
+        """Of the models that are in memory, the one that was used last at the end."""
         self._loading = threading.Lock()
         self._score: Score | None = None
         self._scoring = threading.Lock()
-        self._line: list[_Run] = []
-        """As they came; the first `at_once` of them write."""
-        self._lining_up = threading.Lock()
 
     def known(self, weights: str) -> dict[Prompt, int]:
         """Return the pieces behind each prompt that weights have learned; empty if not known.
@@ -140,57 +130,68 @@ class Studio:
         return self._load(weights).sha256
 
     def write(
-        self, session: str, recipe: Recipe, *, variations: int = 1
-    ) -> Iterator[Waiting | Reading | Progress | Written]:
+        self, session: str, make_recipe: Callable[[], Recipe], *, variations: int = 1
+    ) -> Iterator[Event]:
         """Yield how far each variation is, then the pieces, the best first if there are several.
 
-        Variation i has the seed of the recipe and i. What `stop` ends is kept with the bars it has;
-        variations that have not begun are left out.
+        Variation i has the seed of the recipe and i. What `stop` or the time ends is kept with the
+        bars it has, if any; variations that have not begun are left out.
+
+        Args:
+            session: Who has it written, and may stop it.
+            make_recipe: Called when its turn has come, for it may have a score to read. Its weights
+                are loaded, and their digest and the precision put in.
+            variations: Number of pieces.
 
         Raises:
-            InputError: If too many wait already, the weights cannot be read, or wishes contradict
-                the prompt.
+            InputError: If too many wait already, the weights cannot be read, wishes contradict the
+                prompt, or `make_recipe` says so; what is written by then comes first.
             ScoreError: If the text to begin with cannot be read.
         """
-        written: list[Written] = []
-        # from here on it can be stopped, also while it waits and while weights are read
-        with self._lined_up(session) as run:
-            while (before := self._before(run)) and not run.stopped:
-                yield Waiting(before)
-                time.sleep(_TICK)
-            if run.stopped:
+        # from here on it can be stopped, also while it waits and while anything is read
+        with self._line.joined(session) as run:
+            yield from self._line.wait(run)
+            recipe = run.unless_stopped(make_recipe)
+            if recipe is None:
                 return
+            yield Begun(recipe)
             if recipe.weights not in self._models:
                 yield Reading(recipe.weights, needs_download(recipe.weights))
-            model = self._load(recipe.weights)
+            model = run.unless_stopped(functools.partial(self._load, recipe.weights))
+            if model is None:
+                return
             recipe = dataclasses.replace(
                 recipe, weights_sha256=model.sha256, precision=self._precision
             )
-            for variation in range(variations):
-                if run.stopped:
-                    break
-                own = dataclasses.replace(recipe, seed=recipe.seed + variation)
-                for event in self._write_one(model.model, own, run, variation + 1):
-                    if isinstance(event, Progress):
-                        yield event
-                    else:
-                        score = self._score_of(event) if variations > 1 else None
-                        own = own.ending_as(event)
-                        written.append(Written(own.cut(event), own, score))
+            run.deadline = time.monotonic() + self._max_seconds
+            written: list[Written] = []
+            fault: InputError | ScoreError | None = None
+            try:
+                for variation in range(variations):
+                    if run.stopped or run.is_late:
+                        break
+                    own = dataclasses.replace(recipe, seed=recipe.seed + variation)
+                    for event in self._write_one(model.model, own, run, variation + 1):
+                        if isinstance(event, Progress):
+                            yield event
+                        elif (ended := own.ending_as(event)).bars != 0:
+                            score = self._score_of(event) if variations > 1 else None
+                            late = run.is_late and not run.stopped
+                            written.append(Written(ended.cut(event), ended, score, late))
+            except (InputError, ScoreError) as error:
+                fault = error
         yield from sorted(
             written, key=lambda one: -math.inf if one.score is None else one.score, reverse=True
         )
+        if fault:
+            raise fault
 
     def stop(self, session: str) -> bool:
         """End what a session is having written; return whether there was anything."""
-        with self._lining_up:
-            runs = [run for run in self._line if run.session == session]
-        for run in runs:
-            run.stop()
-        return bool(runs)
+        return self._line.stop(session)
 
     def _write_one(
-        self, model: NotaGen, recipe: Recipe, run: _Run, variation: int
+        self, model: NotaGen, recipe: Recipe, run: Run, variation: int
     ) -> Iterator[Progress | Generated]:
         """Yield how far a piece is, now and then, and at last the piece."""
         generator = Generator(model, recipe.sampling, precision=recipe.precision)
@@ -214,11 +215,11 @@ class Studio:
         worker.start()
         try:
             while True:
-                # again and again: one that comes before it begins is forgotten by then
-                if run.stopped or time.monotonic() - start > self._max_seconds:
+                # also a stop that came before the run had this generator
+                if run.stopped or run.is_late:
                     generator.stop()
                 try:
-                    event = events.get(timeout=_TICK)
+                    event = events.get(timeout=TICK)
                 except queue.Empty:
                     event = ""
                 if event is None:
@@ -231,59 +232,44 @@ class Studio:
                 if event and given is None:
                     given = len(event)  # the prompt, which costs no time
                 text += event
-                if time.monotonic() - told >= _TICK:
+                if time.monotonic() - told >= _TELL:
                     told = time.monotonic()
                     rate = (len(text) - (given or 0)) / (told - start)
-                    yield Progress(text, *_bars(text), rate, variation)
+                    yield Progress(text, *_bars(text), rate, variation, recipe.seed)
         finally:
             # also where nobody waits any more
             generator.stop()
 
     def _load(self, weights: str) -> _Model:
-        if loaded := self._models.get(weights):
-            return loaded
+        if known := self._known_model(weights):
+            return known
         # a download takes long: meanwhile others may load what is here
         digest = weights_sha256(weights)
         with self._loading:
-            if weights not in self._models:
-                dtype = {"fp32": torch.float32, "fp16": torch.float16}.get(
-                    self._precision, torch.bfloat16
-                )
-                model = load_model(weights, self._device, dtype)
+            if known := self._known_model(weights):
+                return known
+            loaded = load_model(weights, self._device, parameter_type(self._precision))
+            with self._shelf:
                 while len(self._models) >= _KEPT_MODELS:
                     self._models.pop(next(iter(self._models)))
-                self._models[weights] = _Model(model, digest)
-            return self._models[weights]
+                self._models[weights] = _Model(loaded, digest)
+                return self._models[weights]
+
+    def _known_model(self, weights: str) -> _Model | None:
+        with self._shelf:
+            if weights in self._models:
+                self._models[weights] = self._models.pop(weights)
+            return self._models.get(weights)
 
     def _score_of(self, piece: Generated) -> float | None:
         with self._scoring:
-            if self._score is None:
-                reference = read_reference(self._score_weights / "reference.npz")
-                self._score = load_score(self._score_weights, reference, self._device)
             try:
+                if self._score is None:
+                    reference = read_reference(self._score_weights / "reference.npz")
+                    self._score = load_score(self._score_weights, reference, self._device)
                 return self._score(piece)
             except (InputError, ScoreError):
                 return None
-
-    @contextmanager
-    def _lined_up(self, session: str) -> Iterator[_Run]:
-        run = _Run(session)
-        with self._lining_up:
-            waiting = len(self._line) - self._at_once
-            if waiting >= self._most_waiting:
-                raise InputError(f"{waiting} pieces wait already: try again in a few minutes")
-            self._line.append(run)
-        try:
-            yield run
-        finally:
-            with self._lining_up:
-                self._line.remove(run)
-
-    def _before(self, run: _Run) -> int:
-        """Return how many are written or wait before one that must wait; 0 where it may begin."""
-        with self._lining_up:
-            place = self._line.index(run)
-        return place if place >= self._at_once else 0
 
 
 def _bars(text: str) -> tuple[int, int | None]:

@@ -9,7 +9,7 @@ import threading
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +19,15 @@ from notagen.exports import GenerationFolder, write_forms
 from notagen.foundation.errors import ConversionError, InputError, ScoreError
 from notagen.foundation.files import write_bytes
 from notagen.generation.continuation import interleaved
+from notagen.generation.prompts import Prompt
 from notagen.generation.recipe import write_recipe
 from notagen.notation.checks import check_alignment
+from notagen.notation.interleave import is_interleaved, parse_interleaved
+from notagen.notation.lexer import tokens
 from notagen.page.studio import Written
 from notagen.render.audio import audio
 from notagen.render.pdf import to_pdf, to_png
+from notagen.tokenizer.windows import remove_counters
 
 _THUMBNAIL = 240
 """Pixels of its width."""
@@ -42,7 +46,7 @@ class Take:
     """A piece in every form that could be made of it."""
 
     title: str
-    """What it is called in the list, such as `3: Romantic / Schubert, Franz / Art Song`."""
+    """What it is called in lists: `3: Romantic / Schubert, Franz / Art Song, 16 bars, seed 7`."""
     folder: Path
     record: dict[str, Any]
     """Its line of generations.jsonl."""
@@ -78,7 +82,7 @@ class Sessions:
         self._takes: dict[str, list[Take]] = {}
         self._numbers: Counter[str] = Counter()
         self._lock = threading.Lock()
-        for folder in (out, self.folders, self.served):
+        for folder in (self.folders, self.served):
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o700)
         self.remove_old()
@@ -107,23 +111,45 @@ class Sessions:
             return list(self._takes.get(session, ()))
 
     def remove_old(self) -> int:
-        """Remove what nothing was written into for so long; return how many folders."""
+        """Remove pieces and copies of so many hours ago; return how many folders."""
         removed = 0
-        for folder in (*self.folders.iterdir(), *self.served.iterdir()):
+        pieces = [piece for session in _inside(self.folders) for piece in _inside(session)]
+        for folder in (*pieces, *_inside(self.served)):
             with suppress(FileNotFoundError):  # somebody else removes it
                 newest = max(path.stat().st_mtime for path in (folder, *folder.glob("*")))
                 if time.time() - newest > self._keep_seconds:
                     shutil.rmtree(folder, ignore_errors=True)
                     removed += 1
+        for folder in _inside(self.folders):
+            with suppress(OSError):  # it holds pieces still
+                folder.rmdir()
         with self._lock:
             for session, takes in list(self._takes.items()):
-                if not takes[-1].folder.exists():
-                    del self._takes[session]
+                takes[:] = [take for take in takes if take.folder.exists()]
+                if not takes:
+                    del self._takes[session], self._numbers[session]
         return removed
 
 
-def keep_written(written: Written, session: Path, number: int, soundfont: Path | None) -> Take:
-    """Bring a written piece into every form, in a new folder of the session."""
+def _inside(folder: Path) -> list[Path]:
+    """Return the folders in a folder; none where it is not there."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return [path for path in folder.iterdir() if path.is_dir()]
+    return []
+
+
+def keep_written(
+    written: Written, session: Path, number: int, soundfont: Path | None, *, source: str = ""
+) -> Take:
+    """Bring a written piece into every form, in a new folder of the session.
+
+    Args:
+        written: The piece.
+        session: Folder of its session.
+        number: Of the piece in its session.
+        soundfont: For its sound; None for the one that comes with pretty_midi.
+        source: What it continues, if anything.
+    """
     folder = _new_folder(session, number)
     recipe = written.recipe
     exports = GenerationFolder(folder, [recipe.request], recipe.run())
@@ -131,11 +157,8 @@ def keep_written(written: Written, session: Path, number: int, soundfont: Path |
     # by name: the folders of this machine are nobody else's business
     named = dataclasses.replace(recipe, weights=Path(recipe.weights).name)
     write_recipe(named, folder / "generation.json")
-    asked = record["prompt"].splitlines()[:3]
-    title = " / ".join(
-        line.lstrip("%") for line in asked if line.startswith("%") and line != "%end"
-    )
-    title = f"{number}: {title or 'no prompt'}"
+    what = f"{source}, continued" if source else Prompt.parse(record["prompt"]) or "no prompt"
+    title = f"{number}: {what}, {_bars(record)}, seed {recipe.seed}"
     if written.score is not None:
         title += f", score {written.score:.3f}"
     return _complete(folder, record, title, soundfont)
@@ -150,6 +173,7 @@ def keep_edited(abc: str, session: Path, number: int, soundfont: Path | None) ->
     """
     if len(abc) > MOST_CHARACTERS:
         raise InputError(f"found {len(abc):,} characters, wanted {MOST_CHARACTERS:,} at most")
+    _check_signs(abc)
     text = interleaved(abc)
     if problems := check_alignment(text).problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
@@ -162,7 +186,26 @@ def keep_edited(abc: str, session: Path, number: int, soundfont: Path | None) ->
     except ScoreError:
         shutil.rmtree(folder)
         raise
-    return _complete(folder, record, f"{number}: edited", soundfont)
+    return _complete(folder, record, f"{number}: edited, {_bars(record)}", soundfont)
+
+
+def _bars(record: Mapping[str, Any]) -> str:
+    count = record["n_bars"]
+    return f"{count} bar{'' if count == 1 else 's'}"
+
+
+def _check_signs(abc: str) -> None:
+    """Check that a text of our own form has no sign that means nothing, which would be dropped."""
+    if not is_interleaved(abc):
+        return
+    for number, bar in enumerate(parse_interleaved(remove_counters(abc)).bars, start=1):
+        for voice, cell in bar.items():
+            for token in tokens(cell.music):
+                if token.kind == "other":
+                    raise ConversionError(
+                        f"bar {number}, V:{voice}: found {token.text!r} in {cell.music!r:.80}, "
+                        "wanted notes, rests and what belongs to them"
+                    )
 
 
 def _new_folder(session: Path, number: int) -> Path:
@@ -195,7 +238,7 @@ def _complete(folder: Path, record: dict[str, Any], title: str, soundfont: Path 
             write_bytes(files["png"], to_png(texts[0], width=_THUMBNAIL))
             sound = audio(files["mid"].read_bytes(), form="wav", soundfont=soundfont)
             write_bytes(files["wav"], sound)
-        except ScoreError as error:
+        except (InputError, ScoreError) as error:
             # such as a piece of rests alone, which makes no sound
             record = record | {"error": " ".join(str(error).split())}
             files = {form: path for form, path in files.items() if path.is_file()}

@@ -4,6 +4,7 @@ import html
 import json
 import secrets
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from notagen.foundation.errors import ScoreError
 from notagen.generation.finish import finish
@@ -25,7 +26,7 @@ def show(take: Take) -> str:
     played = engrave_played(musicxml.read_text(encoding="utf-8"))
     sound = take.files.get("wav")
     player = (
-        f'<audio controls preload="auto" src="/gradio_api/file={html.escape(str(sound))}"></audio>'
+        f'<audio controls preload="metadata" src="/gradio_api/file={quote(str(sound))}"></audio>'
         '<label><input type="checkbox" class="loop"> loop</label>'
         if sound
         else ""

@@ -20,8 +20,9 @@ _FONT = re.compile(r"base64,([^)\s]+)")
 _FAMILIES = ("Liberation, serif", "Times, serif")
 """What engraved pages call the font of their words."""
 _WORDS = "Liberation Serif, serif"
-_DOCUMENT = "#set document(title: sys.inputs.title, date: none)\n#set page({size}, margin: 0pt)\n"
-_A4 = 'paper: "a4"'
+_DOCUMENT = """#set document(title: sys.inputs.title, date: none)
+#set page(paper: "a4", margin: 0pt)
+"""
 
 
 def to_pdf(pages: Sequence[str], *, title: str) -> bytes:
@@ -55,7 +56,9 @@ def _compile(pages: Sequence[str], title: str, form: Literal["pdf", "png"], ppi:
         raise ConversionError("PDF: found no page, wanted at least one")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        lines = [_DOCUMENT.format(size=_A4)]
+        lines = [_DOCUMENT]
+        for number, font in enumerate(_fonts()):
+            (folder / f"{number}.ttf").write_bytes(font)
         for number, page in enumerate(pages):
             for family in _FAMILIES:
                 page = page.replace(f'font-family="{family}"', f'font-family="{_WORDS}"')
@@ -66,7 +69,7 @@ def _compile(pages: Sequence[str], title: str, form: Literal["pdf", "png"], ppi:
         found = typst.compile(
             str(document),
             root=str(folder),
-            font_paths=[_fonts().name],
+            font_paths=[name],
             ignore_system_fonts=True,
             sys_inputs={"title": title},
             format=form,
@@ -76,11 +79,12 @@ def _compile(pages: Sequence[str], title: str, form: Literal["pdf", "png"], ppi:
 
 
 @functools.cache
-def _fonts() -> tempfile.TemporaryDirectory[str]:
-    """Return a folder with the fonts of engraved pages in the form that typst reads."""
-    folder = tempfile.TemporaryDirectory()
-    for number, content in enumerate(_FONT.findall(page_fonts())):
-        font = TTFont(io.BytesIO(base64.b64decode(content)))
+def _fonts() -> list[bytes]:
+    """Return the fonts of engraved pages in the form that typst reads."""
+    fonts = []
+    for content in _FONT.findall(page_fonts()):
+        font, unpacked = TTFont(io.BytesIO(base64.b64decode(content))), io.BytesIO()
         font.flavor = None  # not packed for the web
-        font.save(Path(folder.name) / f"{number}.ttf")
-    return folder
+        font.save(unpacked)
+        fonts.append(unpacked.getvalue())
+    return fonts

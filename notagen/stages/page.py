@@ -6,6 +6,9 @@ from typing import Literal
 
 from notagen.foundation.config import check_fields
 
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
+"""What a machine calls itself."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PageConfig:
@@ -35,7 +38,7 @@ class PageConfig:
     max_upload: int = 2_000_000
     """Bytes of an uploaded score at most."""
     max_seconds: float = 600.0
-    """Seconds that a piece may take; then it ends with the bars it has."""
+    """Seconds that a piece may take with all its variations; then it ends with the bars it has."""
     keep_hours: float = 24.0
     """Hours after which a session's files are removed."""
     soundfont: Path | None = None
@@ -67,4 +70,4 @@ class PageConfig:
     @property
     def is_local(self) -> bool:
         """Whether nobody but this machine can open the page."""
-        return self.host in ("127.0.0.1", "localhost", "::1")
+        return self.host in LOCAL_HOSTS

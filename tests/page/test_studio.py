@@ -3,6 +3,7 @@
 import dataclasses
 import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,15 +11,18 @@ import torch
 
 from notagen.exports import GenerationFolder
 from notagen.foundation.errors import InputError
-from notagen.generation.engine import Generator
-from notagen.generation.recipe import read_recipe, write_recipe
+from notagen.generation.engine import Generated, Generator
+from notagen.generation.recipe import Recipe, read_recipe, write_recipe
+from notagen.generation.requests import Request
 from notagen.model.weights import load_model
+from notagen.page.line import Waiting
 from notagen.page.orders import Order
-from notagen.page.studio import Progress, Reading, Studio, Waiting, Written
+from notagen.page.studio import Begun, Event, Progress, Reading, Studio, Written
 from notagen.page.takes import keep_written
 from tests.stages.launching import ROOT
 
 WEIGHTS = ROOT / "weights"
+OnText = Callable[[int, str], None]
 MINI = str(WEIGHTS / "notagen-mini")
 
 
@@ -27,12 +31,12 @@ def studio() -> Studio:
     return open_studio(at_once=2, most_waiting=2)
 
 
-def open_studio(*, at_once: int, most_waiting: int) -> Studio:
+def open_studio(*, at_once: int, most_waiting: int, max_seconds: float = 120) -> Studio:
     return Studio(
         WEIGHTS / "clamp-mini",
         device=torch.device("cpu"),
         precision="fp32",
-        max_seconds=120,
+        max_seconds=max_seconds,
         at_once=at_once,
         most_waiting=most_waiting,
     )
@@ -50,9 +54,13 @@ def order(**fields: object) -> Order:
     return Order(**known | fields)  # type: ignore[arg-type]
 
 
+def write(studio: Studio, session: str, recipe: Recipe, variations: int = 1) -> Iterator[Event]:
+    return studio.write(session, lambda: recipe, variations=variations)
+
+
 def test_a_piece_is_watched_kept_and_made_again(studio: Studio, tmp_path: Path) -> None:
-    events = list(studio.write("me", order().recipe(max_bars=64)))
-    *progress, written = [event for event in events if not isinstance(event, Reading)]
+    events = list(write(studio, "me", order().recipe(max_bars=64)))
+    *progress, written = [event for event in events if not isinstance(event, Begun | Reading)]
     assert isinstance(written, Written)
     assert written.piece.finished
     # what was seen on the way is what became of it
@@ -80,7 +88,7 @@ def test_a_stopped_piece_keeps_its_bars_and_can_be_made_again(
     studio: Studio, tmp_path: Path
 ) -> None:
     written = None
-    for event in studio.write("me", order(bars=60).recipe(max_bars=64), variations=3):
+    for event in write(studio, "me", order(bars=60).recipe(max_bars=64), variations=3):
         if isinstance(event, Progress) and event.bars_done >= 2:
             assert studio.stop("me")
             assert not studio.stop("somebody else")
@@ -102,18 +110,63 @@ def test_a_stopped_piece_keeps_its_bars_and_can_be_made_again(
     assert not studio.stop("me")
 
 
-def test_a_stop_before_the_first_bar_ends_it_too(studio: Studio) -> None:
-    events = studio.write("early", order(bars=60).recipe(max_bars=64))
-    kinds = []
-    for event in events:
-        studio.stop("early")
-        kinds.append(type(event))
-    assert len(kinds) < 12
-    assert kinds.count(Written) <= 1
+def test_a_stop_before_the_first_bar_leaves_nothing(studio: Studio) -> None:
+    for early in (Begun, Progress):
+        kinds = []
+        for event in write(studio, "early", order(bars=60).recipe(max_bars=64)):
+            kinds.append(type(event))
+            if isinstance(event, early) and getattr(event, "bars_done", 0) == 0:
+                studio.stop("early")
+        assert len(kinds) < 12
+        assert Written not in kinds
+
+
+def test_a_piece_whose_time_is_up_keeps_its_bars_and_says_so() -> None:
+    studio = open_studio(at_once=1, most_waiting=1, max_seconds=4)
+    recipe = order(bars=256).recipe(max_bars=256)
+    written = [e for e in write(studio, "me", recipe, variations=3) if isinstance(e, Written)]
+    (piece,) = written  # the time is that of all of them
+    assert piece.is_late
+    assert piece.piece.reason == "stopped"
+    assert piece.recipe.bars
+
+
+def test_what_is_written_is_kept_whatever_comes_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    studio = open_studio(at_once=1, most_waiting=1)
+    generate = Generator.generate
+
+    def fail_second(
+        self: Generator, requests: Sequence[Request], *, seed: int, on_text: OnText
+    ) -> Iterator[Generated]:
+        if seed == 4:
+            raise InputError("the second fails")
+        return generate(self, requests, seed=seed, on_text=on_text)
+
+    monkeypatch.setattr(Generator, "generate", fail_second)
+    events = write(studio, "me", order().recipe(max_bars=64), variations=2)
+    found = []
+    with pytest.raises(InputError, match="the second fails"):
+        found.extend(type(event) for event in events)
+    assert found[-1] is Written
+
+
+def test_what_is_read_before_can_be_left() -> None:
+    studio = open_studio(at_once=1, most_waiting=1)
+    left = threading.Event()
+    threading.Timer(1, lambda: studio.stop("me")).start()
+
+    def read_for_long() -> Recipe:
+        left.wait(60)
+        raise AssertionError
+
+    before = time.monotonic()
+    assert list(studio.write("me", read_for_long)) == []
+    assert time.monotonic() - before < 10
+    left.set()
 
 
 def test_variations_come_the_best_first(studio: Studio) -> None:
-    events = studio.write("me", order().recipe(max_bars=64), variations=3)
+    events = write(studio, "me", order().recipe(max_bars=64), variations=3)
     written = [event for event in events if isinstance(event, Written)]
     assert sorted(one.recipe.seed for one in written) == [3, 4, 5]
     scores = [one.score for one in written]
@@ -124,14 +177,14 @@ def test_variations_come_the_best_first(studio: Studio) -> None:
 def test_two_sessions_write_at_once_as_each_alone(studio: Studio) -> None:
     texts: dict[str, str] = {}
 
-    def write(seed: str) -> None:
-        for event in studio.write(seed, order(seed=seed).recipe(max_bars=64)):
+    def keep(seed: str) -> None:
+        for event in write(studio, seed, order(seed=seed).recipe(max_bars=64)):
             if isinstance(event, Written):
                 texts[seed] = event.piece.text
 
-    write("3")
+    keep("3")
     alone = texts.pop("3")
-    threads = [threading.Thread(target=write, args=(seed,)) for seed in ("3", "4")]
+    threads = [threading.Thread(target=keep, args=(seed,)) for seed in ("3", "4")]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -142,7 +195,7 @@ def test_two_sessions_write_at_once_as_each_alone(studio: Studio) -> None:
 
 def test_a_watcher_who_leaves_ends_the_piece(studio: Studio) -> None:
     before = threading.active_count()
-    events = studio.write("me", order(bars=60).recipe(max_bars=64))
+    events = write(studio, "me", order(bars=60).recipe(max_bars=64))
     next(events)
     events.close()  # type: ignore[attr-defined]
     deadline = time.monotonic() + 20
@@ -155,12 +208,13 @@ def test_a_watcher_who_leaves_ends_the_piece(studio: Studio) -> None:
 def test_others_wait_in_line_and_can_leave_it() -> None:
     studio = open_studio(at_once=1, most_waiting=2)
     recipe = order().recipe(max_bars=64)
-    first, second, third = (studio.write(name, recipe) for name in ("one", "two", "three"))
+    first, second, third = (write(studio, name, recipe) for name in ("one", "two", "three"))
+    assert next(first) == Begun(recipe)
     assert next(first) == Reading(MINI, is_download=False)
     assert next(second) == Waiting(1)
     assert next(third) == Waiting(2)
     with pytest.raises(InputError, match="2 pieces wait already"):
-        next(studio.write("four", recipe))
+        next(write(studio, "four", recipe))
     assert studio.stop("two")
     assert list(second) == []
     assert next(third) == Waiting(1)
@@ -171,18 +225,19 @@ def test_others_wait_in_line_and_can_leave_it() -> None:
 def test_the_line_goes_on_where_somebody_leaves() -> None:
     studio = open_studio(at_once=1, most_waiting=1)
     recipe = order().recipe(max_bars=64)
-    first, second = (studio.write(name, recipe) for name in ("one", "two"))
+    first, second = (write(studio, name, recipe) for name in ("one", "two"))
     next(first)
     assert next(second) == Waiting(1)
     first.close()  # type: ignore[attr-defined]
-    assert next(second) == Reading(MINI, is_download=False)
+    assert next(second) == Waiting(0)
+    assert next(second) == Begun(recipe)
     second.close()  # type: ignore[attr-defined]
 
 
 def test_weights_that_are_not_there_are_told(studio: Studio) -> None:
     recipe = dataclasses.replace(order().recipe(max_bars=64), weights="nowhere")
     with pytest.raises(InputError, match="nowhere"):
-        list(studio.write("me", recipe))
+        list(write(studio, "me", recipe))
 
 
 def test_a_file_that_is_no_recipe_is_refused(studio: Studio, tmp_path: Path) -> None:

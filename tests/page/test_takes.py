@@ -48,6 +48,7 @@ def test_an_edited_text_is_there_in_every_form(tmp_path: Path) -> None:
         ("no music at all", "found"),
         (TUNE.replace("c4 d4", "c4 d3"), "bar 1: V:2 lasts 1, V:1 lasts 7/8"),
         (TUNE.replace("e4 f4", "[e4 f4"), "bar 2"),
+        (TUNE.replace("e4 f4", "e4 Q9 f4"), "bar 2, V:1: found '9' in 'e4 Q9 f4', wanted notes"),
         ("X" * (MOST_CHARACTERS + 1), "wanted 400,000 at most"),
     ],
 )
@@ -82,16 +83,18 @@ def test_nobody_can_guess_the_folder_of_a_session(tmp_path: Path) -> None:
     for name in ("../../etc", "/etc", "", "a\0b"):
         assert first.folder(name).parent == tmp_path.resolve() / "sessions"
     # nor list them
-    assert tmp_path.stat().st_mode & 0o077 == 0
+    for folder in (first.folders, first.served):
+        assert folder.stat().st_mode & 0o077 == 0
 
 
-def test_old_sessions_are_removed(tmp_path: Path) -> None:
+def test_old_pieces_are_removed(tmp_path: Path) -> None:
     sessions = Sessions(tmp_path, keep_hours=1)
-    old, used, new = (sessions.folder(name) for name in ("old", "used", "new"))
-    (used / "001").mkdir()
-    (old / "001").mkdir()
+    old, used = (sessions.folder(name) for name in ("old", "used"))
+    pieces = [old / "001", used / "001", used / "002"]
+    for folder in pieces:
+        folder.mkdir()
     before = time.time() - 3700
-    for path in (old, old / "001", used):
+    for path in pieces[:2]:
         os.utime(path, (before, before))
     served = [sessions.served / name for name in ("long ago", "today")]
     for folder in served:
@@ -99,11 +102,21 @@ def test_old_sessions_are_removed(tmp_path: Path) -> None:
         (folder / "score.pdf").touch()
     for path in (served[0], served[0] / "score.pdf"):
         os.utime(path, (before, before))
-    assert sessions.remove_old() == 2
+    assert sessions.remove_old() == 3
     assert [folder.exists() for folder in served] == [False, True]
+    assert [folder.exists() for folder in pieces] == [False, False, True]
     assert not old.exists()
-    assert used.exists()
-    assert new.exists()
+    sessions.served.rename(tmp_path / "gone")
+    assert sessions.remove_old() == 0
+
+
+def test_a_text_that_is_edited_again_has_its_prompt_once(tmp_path: Path) -> None:
+    prompt = "%Romantic\n%Schubert, Franz\n%Art Song\n%end\n"
+    for number, abc in enumerate((prompt + TUNE, prompt.replace("%end\n", "") + TUNE)):
+        take = keep_edited(abc, tmp_path, number, None)
+        again = keep_edited(take.abc, tmp_path, number + 10, None)
+        assert take.abc.startswith(prompt + "X:1\n%%score")
+        assert again.abc == take.abc
 
 
 def test_an_archive_holds_files_of_its_own_folder_alone(tmp_path: Path) -> None:
@@ -122,7 +135,7 @@ def test_each_session_has_pieces_of_its_own(tmp_path: Path) -> None:
     assert sessions.takes("a") == [take]
     assert sessions.takes("b") == []
     before = time.time() - 3700
-    for path in (sessions.folder("a"), *sessions.folder("a").glob("*")):
+    for path in (take.folder, *take.folder.glob("*")):
         os.utime(path, (before, before))
     assert sessions.remove_old() == 1
     assert sessions.takes("a") == []

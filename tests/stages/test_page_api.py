@@ -175,3 +175,44 @@ def test_no_address_is_fetched(address: str) -> None:
         assert code == 400
         assert "wanted" in said
         assert time.monotonic() - before < 5
+
+
+def test_another_host_is_refused(address: str) -> None:
+    for host, wanted in (("evil.example", 400), ("localhost:7860", 200)):
+        request = urllib.request.Request(f"{address}/config", headers={"Host": host})  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+                assert answer.status == wanted
+        except urllib.error.HTTPError as error:
+            assert error.code == wanted  # noqa: PT017
+            error.close()
+
+
+def test_of_a_session_s_files_sound_alone_is_shown(address: str, tmp_path: Path) -> None:
+    client = Client(address, verbose=False, download_files=str(tmp_path))
+    score = client.predict(bars=2, seed="6", api_name="/compose")[1]
+    path = score.split("/gradio_api/file=")[1].split('"')[0]
+    with urllib.request.urlopen(f"{address}/gradio_api/file={path}", timeout=10) as answer:  # noqa: S310
+        assert answer.headers["Content-Type"].startswith("audio/")
+    piece = Path(path).parents[1]
+    (drawing,) = (piece / "svg").rglob("*.svg")
+    for name in (str(drawing), f"{piece}/wav/../{drawing.relative_to(piece)}"):
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(f"{address}/gradio_api/file={name}", timeout=10)  # noqa: S310
+        assert caught.value.code == 403
+        caught.value.close()
+
+
+def test_fields_of_any_kind_get_one_line(address: str) -> None:
+    client = Client(address, verbose=False)
+    for field, value, said in [
+        ("bars", -3, "bars: found -3, wanted a whole number from 1 to 256"),
+        ("bars", 2.5, "bars"),
+        ("model", "x" * 5000, "model: found no name"),
+        ("model", "nowhere", "nowhere is not there"),
+        ("seed", "seven", "seed: found"),
+        ("composer", "", "wanted period, composer and instrumentation, or none of them"),
+    ]:
+        status = client.predict(**{field: value}, api_name="/compose")[0]
+        assert said in status, (field, value, status)
+        assert status.count("<") == 2
