@@ -73,11 +73,13 @@ def test_few_bits_change_little(
     same: float,
     rows: int,
 ) -> None:
-    found = difference(trained_model, known_tunes[:rows], precision)
+    # of eight tunes the first patches are places enough: some machines are slow with them in 8 bits
+    found = difference(trained_model, known_tunes[:rows, : 44 if rows == 1 else 16], precision)
     assert 0 < found[0] <= divergence
     assert found[1] >= same
     # a model of broad distributions shows more
-    golden = torch.from_numpy(golden_arrays("train_forward")["patches"])[:, :30]
+    golden = torch.from_numpy(golden_arrays("train_forward")["patches"])
+    golden = golden[:, : 30 if rows == 1 else 16]
     found = difference(full_model, golden[:1].repeat(rows, 1, 1), precision)
     assert 0 < found[0] <= divergence
 
