@@ -25,13 +25,23 @@
     const place = bar.getBoundingClientRect();
     if (place.bottom > window.innerHeight || place.top < 0) bar.scrollIntoView({ block: "center" });
   };
-  // on a telephone the score lies below what was pressed
+  // on a telephone the score lies below what was pressed, and has no height before it is there
+  let follow = false;
+  const goToStatus = () => {
+    const status = document.querySelector("#status");
+    if (status && status.getBoundingClientRect().top > window.innerHeight / 2) status.scrollIntoView({ behavior: "smooth" });
+  };
   document.addEventListener("click", (event) => {
     if (!event.target.closest?.("#compose, #continue, #write-on")) return;
-    const status = document.querySelector("#status");
-    if (status && status.getBoundingClientRect().top > window.innerHeight) status.scrollIntoView({ behavior: "smooth" });
+    follow = true;
+    goToStatus();
   });
+  for (const own of ["wheel", "touchmove"]) document.addEventListener(own, () => { follow = false; }, { passive: true });
   setInterval(() => {
+    if (follow && document.querySelector("#score .score")) {
+      follow = false;
+      goToStatus();
+    }
     for (const audio of document.querySelectorAll(".take audio")) {
       const take = audio.closest(".take");
       audio.loop = take.querySelector("input.loop")?.checked ?? false;
