@@ -145,9 +145,12 @@ def weights_file(path_or_name: str | Path) -> Path:
     if named := _published_model(path_or_name):
         return download(named.weights)
     path = Path(path_or_name)
-    if path.is_dir():
-        path = path / WEIGHTS_NAME
-    if not path.is_file():
+    try:
+        path = path / WEIGHTS_NAME if path.is_dir() else path
+        is_there = path.is_file()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; wanted {ACCEPTED}") from error
+    if not is_there:
         raise MissingInputError(f"{path} is not there; wanted {ACCEPTED}")
     if path.suffix not in (WEIGHTS_SUFFIX, *PUBLISHED_SUFFIXES):
         raise InputError(f"{path} is no weights file; wanted {ACCEPTED}")
@@ -163,7 +166,8 @@ def needs_download(path_or_name: str | Path) -> bool:
 def _published_model(path_or_name: str | Path) -> PublishedModel | None:
     """Return the model of that name, unless a file or folder is called so."""
     # a Path cannot tell ./small from small: if the name went first, that folder had no spelling
-    return None if Path(path_or_name).exists() else PUBLISHED_MODELS.get(str(path_or_name))
+    named = PUBLISHED_MODELS.get(str(path_or_name))
+    return None if named is None or Path(path_or_name).exists() else named
 
 
 def _read_own(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:

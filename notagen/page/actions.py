@@ -177,14 +177,6 @@ class Actions:
             return self._shown([_describe(take)], take, takes, is_new=False)
         except OSError:
             return self._said(f"{take.title}: its files have been removed.")
-        except ScoreError as error:
-            return self._said(f"{take.title}: {error}")
-
-    def pick(self, place: int, request: gr.Request) -> Shown:
-        """Show a piece by its place among the pictures."""
-        pictured = [take for take in self._takes(request) if "png" in take.files]
-        chosen = pictured[place].title if 0 <= place < len(pictured) else ""
-        return self.choose(chosen, request)
 
     def compare(self, left: str, right: str, request: gr.Request) -> str:
         """Return two pieces side by side."""
@@ -199,8 +191,6 @@ class Actions:
             ]
         except OSError:
             return _plain("The files of a piece have been removed.")
-        except ScoreError as error:
-            return _plain(str(error))
         return f'<div class="two">{"".join(sections)}</div>'
 
     def known(self, model: str) -> dict[Prompt, int]:
@@ -234,10 +224,13 @@ class Actions:
                 score: Any = _NO_CHANGE
                 if isinstance(event, Written):
                     yield self._said("The files are being made.", warning)
-                    take = self._keep(session, event, source)
-                    if best is None:
-                        best = take
-                        notes += ["Its time was up."] if event.is_late else []
+                    try:
+                        take = self._keep(session, event, source)
+                    except OSError as error:  # such as a full disk: the others may still go
+                        notes.append(f"a piece could not be written: {error.strerror}")
+                        continue
+                    best = best or take
+                    notes += ["The time was up."] if event.is_late else []
                     continue
                 if isinstance(event, Progress):
                     if event.variation != variation:
@@ -246,7 +239,7 @@ class Actions:
                         score = growing.draw(event.text) or _NO_CHANGE
                         looked = time.monotonic()
                 yield self._line(_plain(_describe_event(event, count), warning), score)
-        except (InputError, ScoreError) as error:
+        except (InputError, ScoreError, RuntimeError) as error:
             opening = fields.get("opening")
             # where it lies here is nobody's business
             notes.append(str(error).replace(str(opening), opening.name) if opening else str(error))
@@ -288,8 +281,9 @@ class Actions:
     ) -> Shown:
         titles = [one.title for one in takes]
         pictures = [(str(one.files["png"]), one.title) for one in takes if "png" in one.files]
-        # to be compared: the newest two
-        left, right = titles[-2:] if len(titles) > 1 else titles * 2
+        # to be compared: the piece and the one behind it, or else before it
+        place = max(0, min(titles.index(take.title), len(titles) - 2))
+        left, right = (titles[place:] * 2)[:2]
         return (
             _plain(*messages),
             show(take),

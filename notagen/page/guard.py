@@ -9,6 +9,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _REMOTE = ("http://", "https://")
 _FILE = "/gradio_api/file="
+_UNUSED = ("/gradio_api/file/", "/gradio_api/proxy=")
+"""Other ways to files and addresses."""
 
 
 class Guard:
@@ -41,7 +43,10 @@ class Guard:
         if scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
-        body = await _read(receive, self._most_bytes)
+        try:
+            body = await _read(receive, self._most_bytes)
+        except ConnectionError:
+            return
         if body is None:
             await _refuse(f"more than {self._most_bytes:,} bytes", 413)(scope, receive, send)
         elif _names_address(body):
@@ -52,7 +57,7 @@ class Guard:
 
     def _found_in_path(self, path: str) -> str | None:
         """Return what is wrong with the path of a request; None where nothing is."""
-        if any(f"={start}" in path.lower() for start in _REMOTE):
+        if path.startswith(_UNUSED) or any(f"={start}" in path.lower() for start in _REMOTE):
             return "an address where a file of this page was wanted"
         _, is_file, name = path.partition(_FILE)
         if is_file and not name.endswith(".wav"):
@@ -67,13 +72,17 @@ def _refuse(found: str, status: int) -> PlainTextResponse:
 
 
 async def _read(receive: Receive, most: int) -> bytes | None:
-    """Return the body; None where it is longer, or the sender has left."""
+    """Return the body; None where it is longer.
+
+    Raises:
+        ConnectionError: If the sender has left.
+    """
     parts: list[bytes] = []
     size = 0
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            return None
+            raise ConnectionError
         part = message.get("body", b"")
         size += len(part)
         # what is too much is read and thrown away: who still sends does not hear an answer

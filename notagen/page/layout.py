@@ -38,7 +38,10 @@ def build_page(config: PageConfig, actions: Actions) -> gr.Blocks:
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
                 model = gr.Dropdown(
-                    [(config.weights.name, shipped), *PUBLISHED],
+                    [
+                        (config.weights.name, shipped),
+                        *(name for name in PUBLISHED if name != shipped),
+                    ],
                     value=shipped,
                     label="Model",
                     info="one of these, which are downloaded once, or a path to weights"
@@ -160,7 +163,7 @@ def build_page(config: PageConfig, actions: Actions) -> gr.Blocks:
         compare.click(actions.compare, [left, right], both, api_name="compare")
 
         def pick(event: gr.SelectData, request: gr.Request) -> Shown:
-            return actions.pick(event.index, request)
+            return actions.choose(event.value["caption"], request)
 
         history.select(pick, None, shown, api_visibility="private")
 

@@ -3,15 +3,16 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
 from notagen.foundation.errors import InputError
-from notagen.generation.engine import Generator
+from notagen.generation import engine
 
 Result = TypeVar("Result")
+Word = TypeVar("Word")
 
 TICK = 0.25
 """Seconds between looks at what goes on."""
@@ -34,7 +35,7 @@ class Run:
         self.stopped = False
         self.deadline = math.inf
         """On time.monotonic's clock."""
-        self.generator: Generator | None = None
+        self.generator: engine.Generator | None = None
 
     @property
     def is_late(self) -> bool:
@@ -47,8 +48,13 @@ class Run:
         if self.generator is not None:
             self.generator.stop()
 
-    def unless_stopped(self, work: Callable[[], Result]) -> Result | None:
-        """Return what work gives; None where the run is stopped before that."""
+    def unless_stopped(
+        self, work: Callable[[], Result], word: Word
+    ) -> Generator[Word, None, Result | None]:
+        """Yield a word now and then; return what work gives, None where the run is stopped first.
+
+        Who has left is only found out when there is a word for them.
+        """
         future: Future[Result] = Future()
 
         def fill() -> None:
@@ -58,9 +64,13 @@ class Run:
                 future.set_exception(error)
 
         threading.Thread(target=fill, daemon=True).start()
+        told = time.monotonic()
         while not self.stopped:
             if wait([future], timeout=TICK).done:
                 return future.result()
+            if time.monotonic() - told > _SILENCE:
+                told = time.monotonic()
+                yield word
         return None
 
 

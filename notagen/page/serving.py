@@ -88,7 +88,11 @@ def serve(config: PageConfig) -> None:
         ssr_mode=False,
     )
     print(f"The page is at {address.rstrip('/')} (Ctrl-C closes it)", flush=True)
-    page.block_thread()
+    try:
+        while page.is_running:
+            time.sleep(0.5)
+    finally:
+        page.close(verbose=False)
 
 
 def check_ready(config: PageConfig) -> None:

@@ -151,13 +151,15 @@ class Studio:
         # from here on it can be stopped, also while it waits and while anything is read
         with self._line.joined(session) as run:
             yield from self._line.wait(run)
-            recipe = run.unless_stopped(make_recipe)
+            recipe = yield from run.unless_stopped(make_recipe, Waiting(0))
             if recipe is None:
                 return
             yield Begun(recipe)
+            reading = Reading(recipe.weights, needs_download(recipe.weights))
             if recipe.weights not in self._models:
-                yield Reading(recipe.weights, needs_download(recipe.weights))
-            model = run.unless_stopped(functools.partial(self._load, recipe.weights))
+                yield reading
+            load = functools.partial(self._load, recipe.weights)
+            model = yield from run.unless_stopped(load, reading)
             if model is None:
                 return
             recipe = dataclasses.replace(
@@ -165,7 +167,7 @@ class Studio:
             )
             run.deadline = time.monotonic() + self._max_seconds
             written: list[Written] = []
-            fault: InputError | ScoreError | None = None
+            fault: Exception | None = None
             try:
                 for variation in range(variations):
                     if run.stopped or run.is_late:
@@ -175,10 +177,10 @@ class Studio:
                         if isinstance(event, Progress):
                             yield event
                         elif (ended := own.ending_as(event)).bars != 0:
+                            late = event.reason == "stopped" and not run.stopped
                             score = self._score_of(event) if variations > 1 else None
-                            late = run.is_late and not run.stopped
                             written.append(Written(ended.cut(event), ended, score, late))
-            except (InputError, ScoreError) as error:
+            except Exception as error:  # noqa: BLE001 -- raised again behind what is written
                 fault = error
         yield from sorted(
             written, key=lambda one: -math.inf if one.score is None else one.score, reverse=True
@@ -268,7 +270,7 @@ class Studio:
                     reference = read_reference(self._score_weights / "reference.npz")
                     self._score = load_score(self._score_weights, reference, self._device)
                 return self._score(piece)
-            except (InputError, ScoreError):
+            except (InputError, ScoreError, RuntimeError):  # RuntimeError: no memory is left
                 return None
 
 

@@ -70,7 +70,7 @@ class Sessions:
     """Folders and pieces of sessions, known to their own session alone, removed after some hours.
 
     Args:
-        out: Holds them and what gradio copies; made if it is not there, for its owner alone.
+        out: Holds two folders for their owner alone: that of sessions, and of what gradio copies.
         keep_hours: After which files are removed.
     """
 
@@ -95,7 +95,7 @@ class Sessions:
         return folder
 
     def number(self, session: str) -> int:
-        """Return the number of the session's next piece, each once."""
+        """Return a number for the session's next piece, each once."""
         with self._lock:
             self._numbers[session] += 1
             return self._numbers[session]

@@ -23,7 +23,10 @@ def show(take: Take) -> str:
     musicxml = take.files.get("musicxml")
     if musicxml is None:
         return f'<p class="fault">{html.escape(take.error or "nothing was written")}</p>'
-    played = engrave_played(musicxml.read_text(encoding="utf-8"))
+    try:
+        played = engrave_played(musicxml.read_text(encoding="utf-8"))
+    except ScoreError as error:
+        return f'<p class="fault">{html.escape(str(error))}</p>'
     sound = take.files.get("wav")
     player = (
         f'<audio controls preload="metadata" src="/gradio_api/file={quote(str(sound))}"></audio>'

@@ -6,7 +6,7 @@ from typing import Literal
 
 from notagen.foundation.config import check_fields
 
-LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
+LOCAL_HOSTS = ("127.0.0.1", "localhost")
 """What a machine calls itself."""
 
 
@@ -20,7 +20,7 @@ class PageConfig:
     score_weights: Path
     """Weights that rank variations, with the reference.npz of real pieces beside them."""
     out: Path
-    """Receives a folder for each session, which is removed after `keep_hours`."""
+    """Receives a folder for each session; each piece in it is removed after `keep_hours`."""
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 lets everybody in the network in."""
     port: int | None = None

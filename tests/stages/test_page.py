@@ -1,5 +1,6 @@
 """The page in a real browser, as users meet it."""
 
+import json
 import re
 import shutil
 import time
@@ -99,6 +100,11 @@ def test_choose_watch_hear_and_keep(page: Page, tmp_path: Path) -> None:
     page.evaluate("document.querySelector('.take audio').play()")
     page.wait_for_selector("g.measure.playing", timeout=10_000)
     page.evaluate("document.querySelector('.take audio').pause()")
+    page.wait_for_timeout(300)  # the light is set ten times a second
+    now = page.evaluate("document.querySelector('.take audio').currentTime")
+    times = json.loads(page.get_attribute(".take", "data-times") or "")
+    expected = [bar for start, bar in times if start <= now + 0.02][-1]
+    assert page.locator("g.measure.playing").get_attribute("id") == expected
 
     files = keep(page, tmp_path)
     assert files.keys() == {
