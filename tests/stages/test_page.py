@@ -15,6 +15,9 @@ import pytest
 from gradio_client import Client
 from playwright.sync_api import Page, sync_playwright
 
+from notagen.generation.continuation import read_score
+from notagen.notation.interleave import parse_interleaved
+from notagen.sources.music21_corpus import corpus_folder
 from tests.stages.serving import assert_made_again, served
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -132,6 +135,26 @@ def test_stop_keeps_the_bars_written_so_far(page: Page, tmp_path: Path) -> None:
     assert 1 <= page.locator("#score g.measure").count() < 16
     files = keep(page, tmp_path)
     assert_made_again(files["json"], files["abc"], tmp_path)
+
+
+def test_a_song_is_continued_note_for_note(page: Page, tmp_path: Path) -> None:
+    (source,) = (corpus_folder() / "schubert").glob("[Ll]indenbaum.*xml")
+    page.get_by_text("Continue a score").click()
+    page.locator("input[type=file]").first.set_input_files(source)
+    page.get_by_text(source.name).wait_for()
+    fill(page, Seed="1")
+    page.get_by_label("Keep the first bars").fill("8")
+    page.get_by_label("Bars to write").fill("8")
+    page.click("#continue")
+    assert f"{source.name}, continued, 16 bars, seed 1" in wait_for_piece(page)
+    assert page.locator("#score g.measure").count() == 16
+    files = keep(page, tmp_path)
+    theirs = parse_interleaved(read_score(source))
+    ours = parse_interleaved(files["interleaved.abc"].read_text())
+    for before, after in zip(theirs.bars[:7], ours.bars[:7], strict=True):
+        assert {v: bar.music for v, bar in before.items()} == {
+            v: bar.music for v, bar in after.items()
+        }
 
 
 def test_two_people_each_get_their_own(page: Page, address: str) -> None:

@@ -11,9 +11,6 @@ from typing import Any
 import pytest
 from gradio_client import Client, handle_file
 
-from notagen.generation.continuation import read_score
-from notagen.notation.interleave import parse_interleaved
-from notagen.sources.music21_corpus import corpus_folder
 from tests.page.hostile import HOSTILE
 from tests.stages.launching import ROOT
 from tests.stages.serving import assert_made_again, served
@@ -31,21 +28,6 @@ def address(place: Path) -> Iterator[str]:
     """The page, served on a free port."""
     with served(place) as address:
         yield address
-
-
-def test_a_song_is_continued_note_for_note(address: str, tmp_path: Path) -> None:
-    (source,) = (corpus_folder() / "schubert").glob("[Ll]indenbaum.*xml")
-    client = Client(address, verbose=False, download_files=str(tmp_path))
-    status, _, files, *_ = client.predict(
-        score=handle_file(str(source)), first_bars=8, bars=8, seed="1", api_name="/continue"
-    )
-    assert "16 bars" in status, status
-    (abc,) = [path for path in files if path.endswith(".interleaved.abc")]
-    theirs, ours = parse_interleaved(read_score(source)), parse_interleaved(Path(abc).read_text())
-    for before, after in zip(theirs.bars[:7], ours.bars[:7], strict=True):
-        assert {v: bar.music for v, bar in before.items()} == {
-            v: bar.music for v, bar in after.items()
-        }
 
 
 def test_the_api_is_named_and_gives_files(address: str, tmp_path: Path) -> None:
